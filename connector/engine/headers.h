@@ -1,4 +1,5 @@
-/* The headers of a command record: read, checked, and what must be echoed (contracts §3). */
+/* The headers of a command record: read, checked, and what must be echoed (contracts §3).
+ */
 #ifndef ENGINE_HEADERS_H
 #define ENGINE_HEADERS_H
 
@@ -18,17 +19,19 @@ struct headers_in {
     struct str on_in_doubt; /* ptr NULL: as the settings say */
     struct str traceparent, tracestate;
     enum reply_family family;
-    struct str reply_topic; /* ptr NULL: no reply copy */
-    int32_t reply_partition;/* -1: by key */
-    struct str correlation; /* raw bytes, echoed under the family's name; ptr NULL: none */
+    struct str reply_topic;  /* ptr NULL: no reply copy */
+    int32_t reply_partition; /* -1: by key */
+    struct str
+        correlation; /* raw bytes, echoed under the family's name; ptr NULL: none */
 };
 
-/* Texts point into the record or the arena. -1: ERR_INPUT "invalid-header"; what could be read is
- * filled all the same, so that the answer can be addressed. */
+/* Texts point into the record or the arena. -1: ERR_INPUT "invalid-header"; what could be
+ * read is filled all the same, so that the answer can be addressed. */
 int headers_read(const struct kafka_record *rec, struct arena *a, struct headers_in *h,
                  struct err *e);
 
-/* The headers of a result record: command-id operation outcome http-status source + trace. */
+/* The headers of a result record: command-id operation outcome http-status source +
+ * trace. */
 struct headers_result {
     struct str command_id, operation, source;
     const char *outcome;
@@ -51,7 +54,7 @@ struct dead_letter {
     const char *message;
 };
 struct kafka_header *headers_for_dead_letter(const struct kafka_record *rec,
-                                             const struct dead_letter *dl, struct arena *a,
-                                             size_t *n);
+                                             const struct dead_letter *dl,
+                                             struct arena *a, size_t *n);
 
 #endif

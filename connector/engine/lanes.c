@@ -1,5 +1,5 @@
-/* See lanes.h. A lane lives as long as it holds a slot. Invariant: a lane in a heap has a head, and
- * that head is the only one of its slots that is not QUEUED. */
+/* See lanes.h. A lane lives as long as it holds a slot. Invariant: a lane in a heap has a
+ * head, and that head is the only one of its slots that is not QUEUED. */
 #include "engine/lanes.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
-/* Lanes: one FIFO of slots per key, busy from decode to outcome known. A null key is a lane of its
- * own. Only the head of a lane may be READY; ready lanes are served oldest offset first, within
- * three classes. */
+/* Lanes: one FIFO of slots per key, busy from decode to outcome known. A null key is a
+ * lane of its own. Only the head of a lane may be READY; ready lanes are served oldest
+ * offset first, within three classes. */
 #ifndef ENGINE_LANES_H
 #define ENGINE_LANES_H
 
@@ -14,8 +14,8 @@ void lanes_free(struct lanes *ls);
 
 /* Puts a slot at the end of its key's lane. True: it is the head now. */
 bool lanes_push(struct lanes *ls, struct slot *slot);
-/* Takes a slot out (outcome known, or its partition is gone); returns the new head of its lane when
- * that changed, else NULL. */
+/* Takes a slot out (outcome known, or its partition is gone); returns the new head of its
+ * lane when that changed, else NULL. */
 struct slot *lanes_remove(struct lanes *ls, struct slot *slot);
 
 /* The head wants to be served in class c, or does not any more. */

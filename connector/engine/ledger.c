@@ -1,9 +1,10 @@
 /* See ledger.h. The string:
  *
- *   FC1;l=<lease ms>;d=<base64 bitmap>;a=<delta>+<hex second>,...;q=<quota part>;<crc32 hex>
+ *   FC1;l=<lease ms>;d=<base64 bitmap>;a=<delta>+<hex second>,...;q=<quota part>;<crc32
+ * hex>
  *
- * Bit i of the bitmap (least significant first) stands for line + i; it ends with the highest
- * DONE. The CRC covers everything before its ';'. */
+ * Bit i of the bitmap (least significant first) stands for line + i; it ends with the
+ * highest DONE. The CRC covers everything before its ';'. */
 #include "engine/ledger.h"
 
 #include <assert.h>
@@ -17,7 +18,8 @@ static struct ledger_entry *entry(const struct ledger *lg, int64_t offset);
 static bool is_done(const struct ledger_entry *en, bool finishing_too);
 static void advance(struct ledger *lg);
 static uint32_t crc32_of(const char *text, size_t len);
-static int read_field(struct str *rest, const char *name, struct str *value, struct err *e);
+static int read_field(struct str *rest, const char *name, struct str *value,
+                      struct err *e);
 static int read_bitmap(struct str text, struct ledger_image *im, struct err *e);
 static int read_armed(struct str text, struct ledger_image *im, struct err *e);
 static int unreadable(struct err *e, const char *what);
@@ -47,7 +49,8 @@ int ledger_restore(struct ledger *lg, int64_t line, struct str text, int64_t *le
     lg->armed = 0;
     *lease_ms = im.lease_ms;
     memset(lg->ring, 0, (lg->mask + 1) * sizeof *lg->ring);
-    /* A predecessor with a larger window may have left more than ours holds: widen for good. */
+    /* A predecessor with a larger window may have left more than ours holds: widen for
+     * good. */
     size_t span = im.bits;
     for (size_t i = 0; i < im.n_armed; i++)
         if ((size_t)(im.armed[i].offset - line) + 1 > span)
@@ -62,7 +65,8 @@ int ledger_restore(struct ledger *lg, int64_t line, struct str text, int64_t *le
             entry(lg, line + (int64_t)i)->state = LEDGER_DONE;
     for (size_t i = 0; i < im.n_armed; i++) {
         struct ledger_entry *en = entry(lg, im.armed[i].offset);
-        *en = (struct ledger_entry){.state = LEDGER_ARMED, .arm_second = im.armed[i].second};
+        *en = (struct ledger_entry){.state = LEDGER_ARMED,
+                                    .arm_second = im.armed[i].second};
         lg->armed++;
     }
     lg->ring_end = line + (int64_t)span;
@@ -238,7 +242,8 @@ static bool is_done(const struct ledger_entry *en, bool finishing_too)
     return en->state == LEDGER_DONE || (finishing_too && en->state == LEDGER_FINISHING);
 }
 
-/* Moves the line over what is DONE or was never delivered; clears the entries it leaves. */
+/* Moves the line over what is DONE or was never delivered; clears the entries it leaves.
+ */
 static void advance(struct ledger *lg)
 {
     while (lg->line < lg->ring_end) {
@@ -256,10 +261,10 @@ static void advance(struct ledger *lg)
 /* CRC-32 (IEEE), four bits at a time: the string is short and written once a tick. */
 static uint32_t crc32_of(const char *text, size_t len)
 {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+                                       0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     uint32_t crc = ~0u;
     for (size_t i = 0; i < len; i++) {
         crc ^= (unsigned char)text[i];
@@ -274,7 +279,8 @@ static int unreadable(struct err *e, const char *what)
     return err_set(e, ERR_INPUT, "the committed metadata is not ours (%s)", what);
 }
 
-static int read_field(struct str *rest, const char *name, struct str *value, struct err *e)
+static int read_field(struct str *rest, const char *name, struct str *value,
+                      struct err *e)
 {
     if (rest->ptr == NULL)
         return unreadable(e, name);

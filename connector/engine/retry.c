@@ -1,5 +1,5 @@
-/* See retry.h. 429, and what provably never left, do not count as attempts: only the deadline and
- * (for what never left) retry.max.ms end those. */
+/* See retry.h. 429, and what provably never left, do not count as attempts: only the
+ * deadline and (for what never left) retry.max.ms end those. */
 #include "engine/retry.h"
 
 const char *const retry_reasons[] = {"http-5xx", "network", "not-sent", "gate",
@@ -21,8 +21,8 @@ static int64_t backoff(const struct retry_policy *p, const struct retry_case *c)
     return top <= 0 ? 0 : (int64_t)(c->random % (uint64_t)(top + 1));
 }
 
-static struct retry_decision wait(const struct retry_policy *p, const struct retry_case *c,
-                                  const char *reason)
+static struct retry_decision wait(const struct retry_policy *p,
+                                  const struct retry_case *c, const char *reason)
 {
     int64_t at = c->now_ms + backoff(p, c);
     if (at - c->first_try_ms > p->max_ms || at >= c->deadline_ms)
@@ -40,11 +40,13 @@ static struct retry_decision counted(const struct retry_policy *p,
     return wait(p, c, reason);
 }
 
-struct retry_decision retry_decide(const struct retry_policy *p, const struct retry_case *c)
+struct retry_decision retry_decide(const struct retry_policy *p,
+                                   const struct retry_case *c)
 {
     switch (c->verdict) {
     case REPLY_DONE:
-        /* A complete 2xx head proves execution: only what may be repeated is read again. */
+        /* A complete 2xx head proves execution: only what may be repeated is read again.
+         */
         if (c->body_lost && (c->klass == CLASS_A || c->klass == CLASS_B))
             return counted(p, c, "body");
         return final();

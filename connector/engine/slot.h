@@ -1,5 +1,6 @@
-/* A slot: one command record from Kafka to its committed result. Its state is an enum and, where
- * it waits, a list; slot_move (slot.c) is the only mover and checks the transition. */
+/* A slot: one command record from Kafka to its committed result. Its state is an enum
+ * and, where it waits, a list; slot_move (slot.c) is the only mover and checks the
+ * transition. */
 #ifndef ENGINE_SLOT_H
 #define ENGINE_SLOT_H
 
@@ -66,16 +67,16 @@ struct slot {
     int64_t first_try;  /* monotonic; 0: none */
     int64_t started_at; /* wall ms of the first request; 0: none */
     bool retargeted;
-    bool armed;         /* the ledger says ARMED */
-    bool arm_in_tick;   /* its arming is in the tick that runs */
-    int64_t send_by;    /* boot ms: the gate closes */
+    bool armed;       /* the ledger says ARMED */
+    bool arm_in_tick; /* its arming is in the tick that runs */
+    int64_t send_by;  /* boot ms: the gate closes */
     bool has_ticket;
     uint64_t ticket;
 
     /* outcome */
     enum outcome outcome;
     bool dead_letter;
-    struct buf out;     /* the encoded result */
+    struct buf out; /* the encoded result */
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
     bool slimmed; /* the result was made smaller already */
