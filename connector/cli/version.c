@@ -4,15 +4,8 @@
 #include <jansson.h>
 #include <openssl/crypto.h>
 
+#include "cli/version.h"
 #include "kafka/kafka.h"
-
-/* Set by the Makefile. */
-#ifndef FRONT_CONNECTOR_VERSION
-#define FRONT_CONNECTOR_VERSION "unversioned"
-#endif
-#ifndef FRONT_CONNECTOR_REVISION
-#define FRONT_CONNECTOR_REVISION "unknown"
-#endif
 
 void cli_print_version(FILE *out)
 {
