@@ -29,3 +29,14 @@ void json_out_bytes(struct buf *out, struct str bytes)
         buf_add_cstr(out, "\"}");
     }
 }
+
+static int add_piece(const char *piece, size_t len, void *arg)
+{
+    return buf_add(arg, piece, len);
+}
+
+void json_out_value(struct buf *out, const json_t *value)
+{
+    if (json_dump_callback(value, add_piece, out, JSON_COMPACT | JSON_ENCODE_ANY) != 0)
+        out->over = true;
+}

@@ -2,11 +2,11 @@
 #include "cli/cli.h"
 
 #include <jansson.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/json_out.h"
 #include "cli/ops_example.h"
 #include "front/catalogue.h"
 
@@ -215,14 +215,16 @@ static void print_files(struct cli *c, const struct op *op)
 static void print_example(struct cli *c, const struct op *op)
 {
     json_t *example = ops_example(op);
-    char *text = json_dumps(example, JSON_COMPACT);
-    struct buf line;
+    struct buf text;
 
-    buf_init(&line, LINE_MAX_BYTES);
-    ops_example_send(op, example, &line);
-    fprintf(c->out, "\n  %s\n  %s\n", text ? text : "", line.data);
-    buf_fini(&line);
-    free(text); /* jansson's */
+    buf_init(&text, LINE_MAX_BYTES);
+    buf_add_cstr(&text, "\n  ");
+    json_out_value(&text, example);
+    buf_add_cstr(&text, "\n  ");
+    ops_example_send(op, example, &text);
+    buf_add_char(&text, '\n');
+    fputs(text.data, c->out);
+    buf_fini(&text);
     json_decref(example);
 }
 

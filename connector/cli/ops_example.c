@@ -6,8 +6,10 @@
 
 #include "base/mem.h"
 #include "base/str.h"
+#include "cli/json_out.h"
 
 #define DEPTH_MAX 8
+#define TEXT_MAX (64 * 1024)
 #define EPOCH_SECONDS 1767225600 /* 2026-01-01 */
 
 static json_t *example_of(const struct shape *sh, int depth);
@@ -203,7 +205,9 @@ static void add_members(struct buf *out, const json_t *object)
     json_t *copy = json_deep_copy(object);
     const char *name;
     json_t *value;
+    struct buf text;
 
+    buf_init(&text, TEXT_MAX);
     json_object_foreach(copy, name, value)
     {
         buf_printf(out, " %s", name);
@@ -211,13 +215,13 @@ static void add_members(struct buf *out, const json_t *object)
             buf_add_char(out, '=');
             add_word(out, json_string_value(value));
         } else {
-            char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-
+            buf_reset(&text);
+            json_out_value(&text, value);
             buf_add_cstr(out, ":=");
-            add_word(out, text ? text : "null");
-            free(text); /* jansson's */
+            add_word(out, text.data ? text.data : "null");
         }
     }
+    buf_fini(&text);
     json_decref(copy);
 }
 
