@@ -215,6 +215,8 @@ static void sample_row(const struct setting_row *row, struct buf *out)
 
 void settings_print_sample(const struct setting_row *rows, size_t n, struct buf *out)
 {
+    (void)buf_add_cstr(
+        out, "# Settings, each with its default. Generated from the settings table.\n");
     by_section(rows, n, out, sample_heading, sample_row);
     /* One newline at the end, not two. */
     if (out->len >= 2 && out->data[out->len - 2] == '\n')
