@@ -32,17 +32,48 @@ all: $(BUILD)/front-connector
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/front-connector: $(BUILD)/connector/main.o $(LIB)
-	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# --- tests: every tests/unit/test_*.c is one cmocka program ---
+UNIT_SRC  := $(wildcard tests/unit/test_*.c)
+UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
+
+unit-programs: $(UNIT_BIN)
+
+# The unit tests, plain and with ASan + UBSan; a closing line counts the programs' tests.
+unit: deps
+	$(MAKE) unit-programs
+	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	python3 tests/run.py unit build/tests/unit build/asan/tests/unit
+
+test: unit
+
+# What the targets need: installed when it is missing. APT is the command that installs.
+APT  ?= apt-get
+DEPS := build-essential pkg-config python3 librdkafka-dev libcurl4-openssl-dev libavro-dev \
+        libjansson-dev libmicrohttpd-dev libssl-dev uthash-dev libcmocka-dev
+deps:
+	@missing=; for p in $(DEPS); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  $(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq --no-install-recommends $$missing; \
+	fi
 
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d)
-.PHONY: all clean
+-include $(LIB_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+.PHONY: all clean deps test unit unit-programs

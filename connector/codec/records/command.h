@@ -3,6 +3,7 @@
 #ifndef CODEC_RECORDS_COMMAND_H
 #define CODEC_RECORDS_COMMAND_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/str.h"
