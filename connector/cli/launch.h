@@ -14,6 +14,7 @@ struct launch {
     struct engine_options engine;
     const char *outputs[2];
     char *reply_allowed;
+    int32_t *commands_partitions; /* as the preflight found them */
 };
 
 /* Borrows from `s`: keep it as long as `l`. */

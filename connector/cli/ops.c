@@ -11,10 +11,13 @@
 #include "front/catalogue.h"
 
 #define FOUND_MAX 300
+#define CALL_TITLE "Make an API Call"
 #define LINE_MAX_BYTES (64 * 1024)
 
 static int list(struct cli *c, const struct op *const *ops, size_t n);
 static int search(struct cli *c);
+static int show_call(struct cli *c);
+static void print_json(struct cli *c, json_t *value);
 static void show_text(struct cli *c, const struct op *op);
 static void show_json(struct cli *c, const struct op *op);
 
@@ -39,6 +42,8 @@ int cli_ops(struct cli *c)
         mem_free(all);
         return code;
     }
+    if (c->n_args == 1 && strcmp(c->args[0], "call") == 0)
+        return show_call(c);
     op = c->n_args == 1 ? op_find(str_of(c->args[0])) : NULL;
     if (!op)
         return search(c);
@@ -47,6 +52,45 @@ int cli_ops(struct cli *c)
     else
         show_text(c, op);
     return EXIT_DONE;
+}
+
+/* --- call, which is no row of the catalogue --- */
+
+static const char call_help[] = "any other request, by method and path";
+
+static int show_call(struct cli *c)
+{
+    if (cli_has(c, "json")) {
+        print_json(c, json_pack("{s:s, s:s, s:[s], s:[s,s,s,s,s]}", "name", "call",
+                                "help", call_help, "titles", CALL_TITLE, "fields",
+                                "method", "path", "query", "headers", "body"));
+        return EXIT_DONE;
+    }
+    fprintf(c->out,
+            "call: %s\n"
+            "  module     %s\n"
+            "  method     GET, POST, PUT, PATCH or DELETE\n"
+            "  path       starts with one /, without host, ? and #\n"
+            "  query      parameters, as text\n"
+            "  headers    further headers, none of those the connector sets itself\n"
+            "  body       a JSON object\n"
+            "  class      that of the operation with this method and path; else A: GET "
+            "PUT PATCH\n"
+            "             DELETE, D: POST\n\n"
+            "  {\"operation\":\"call\",\"method\":\"GET\",\"path\":\"/me\"}\n"
+            "  front-connector send call method=GET path=/me\n",
+            call_help, CALL_TITLE);
+    return EXIT_DONE;
+}
+
+/* Are all the words in the title of `call`? */
+static bool is_call(const struct cli *c)
+{
+    for (size_t i = 0; i < c->n_args; i++) {
+        if (!strcasestr(CALL_TITLE, c->args[i]))
+            return false;
+    }
+    return true;
 }
 
 /* --- search --- */
@@ -73,7 +117,9 @@ static int search(struct cli *c)
         n = op_search(str_of(words), found, FOUND_MAX);
         near = op_nearest(str_of(words));
     }
-    if (n > 0)
+    if (is_call(c))
+        code = show_call(c);
+    else if (n > 0)
         code = list(c, found, n);
     else
         code = cli_fail(c, EXIT_FAILED, "no operation has %s%s%s",

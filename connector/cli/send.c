@@ -360,7 +360,7 @@ static int print_result(struct send *sd, const struct kafka_record *rec)
         fwrite(out.data, 1, out.len, sd->c->out);
         fputc('\n', sd->c->out);
         (void)json_unquote(json_member(buf_str(&out), "outcome"), outcome,
-                          sizeof(outcome));
+                           sizeof(outcome));
         if (strcmp(outcome, "SUCCEEDED") == 0)
             code = EXIT_DONE;
     } else {
