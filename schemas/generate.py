@@ -323,6 +323,7 @@ def link_template(example):
     if not found:
         return None
     parts = [re.sub(r"^([a-z]{3})_[0-9a-z]+$", r"{\1}", p) for p in found.group(1).split("/")]
+    parts = [re.sub(r"^[0-9a-f]{32,}$", "{uid}", p) for p in parts]
     return "/".join(parts).replace("{jen}", "{tim}")
 
 
@@ -523,17 +524,21 @@ def help_of(op, overrides):
     many = {"children": "child tags", "mentions": "mentioned teammates",
             "statuses": "ticket statuses"}.get(many, many)
     owner = a(overrides["nouns"][words[-2]]) if len(words) > 1 else ""
+    many_or_one = a(noun) if words[-1] == "handles" else many
+    inside = " for " if owner == "a teammate" else " in "
+    if op["list"] and words[-1] == "custom_fields" and owner:
+        return "Lists the custom fields of %s." % words[-2]
     if op["list"]:
         return "Lists the %s%s." % (many, " of " + owner if owner else "")
     if op["method"] == "GET":
         return "Gets %s%s%s." % (a(noun), " with its content" if content else "", tail)
     if op["method"] in ("PATCH", "PUT"):
-        return "Updates %s%s%s." % ("the content of " + a(noun) if content else a(noun), "", tail)
+        return "Updates %s%s." % ("the content of " + a(noun) if content else a(noun), tail)
     if op["method"] == "DELETE":
-        return "Deletes %s." % a(noun) if of_one else "Removes %s from %s." % (many, owner)
+        return "Deletes %s." % a(noun) if of_one else "Removes %s from %s." % (many_or_one, owner)
     if op["class"] == "A":
-        return "Adds %s to %s." % (many if words[-1] != "handles" else a(noun), owner)
-    where = " in " + owner if owner else ""
+        return "Adds %s to %s." % (many_or_one, owner)
+    where = inside + owner if owner else ""
     return ("Adds %s to %s." % (a(noun), owner) if op["name"].startswith("add-")
             else "Creates %s%s%s." % (a(noun), where, tail))
 
@@ -797,6 +802,11 @@ def catalogue_table(catalogue):
             % (c_text(op["record"]), c_text(op["name"]), c_symbol(op), len(layout(op)))
             for op in operations]
     out.append("static const struct typed_record typed_records[] = {\n%s\n};\n" % "\n".join(rows))
+    by_name = sorted(range(len(operations)), key=lambda i: operations[i]["record"])
+    rows = ["    &typed_records[%d]," % i for i in by_name]
+    out.append("const struct typed_record *const catalogue_records[] = {\n%s\n};\n"
+               "const size_t catalogue_records_n = sizeof(catalogue_records) / sizeof(catalogue_records[0]);\n"
+               % "\n".join(rows))
     rows = [c_operation(op, i) for i, op in enumerate(operations)]
     out.append("const struct op catalogue_table[] = {\n%s\n};\n"
                "const size_t catalogue_table_n = sizeof(catalogue_table) / sizeof(catalogue_table[0]);\n"

@@ -69,6 +69,9 @@ struct op {
 
 extern const struct op catalogue_table[]; /* sorted by name */
 extern const size_t catalogue_table_n;    /* 255 */
+/* The rows' typed records, sorted by full name. */
+extern const struct typed_record *const catalogue_records[];
+extern const size_t catalogue_records_n;
 
 struct op_alias {
     const char *alias;
@@ -84,9 +87,10 @@ extern const size_t catalogue_titles_n;
 /* By operationId or alias; NULL: unknown (`call` is not in it). */
 const struct op *op_find(struct str name);
 const struct op *op_xget(const char *name);
-/* Nearest operationId, alias or title; NULL: nothing near. */
+/* Nearest operationId or alias; where a title is nearest, its operation. NULL: nothing near. */
 const char *op_nearest(struct str name);
-/* The row whose method and path template match a concrete path of `call`; NULL: none. */
+/* The row whose method and path template match a concrete path of `call`; NULL: none. A literal
+ * segment beats a parameter, the token's row the channel's; a slash at the end does not count. */
 const struct op *op_match(enum http_method method, struct str path);
 const struct typed_record *typed_record_find(struct str full_name); /* a typed_find_fn */
 const struct shape *op_field(const struct op *op, struct str name, enum shape_place place);
