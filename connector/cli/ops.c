@@ -83,14 +83,17 @@ static int show_call(struct cli *c)
     return EXIT_DONE;
 }
 
-/* Are all the words in the title of `call`? */
+/* Do the words mean `call`? Each is in its title, and "call" or "api" is one of them. */
 static bool is_call(const struct cli *c)
 {
+    bool named = false;
+
     for (size_t i = 0; i < c->n_args; i++) {
         if (!strcasestr(CALL_TITLE, c->args[i]))
             return false;
+        named = named || strcasestr(c->args[i], "call") || strcasestr(c->args[i], "api");
     }
-    return true;
+    return named;
 }
 
 /* --- search --- */
@@ -109,19 +112,20 @@ static int search(struct cli *c)
 {
     const struct op *found[FOUND_MAX];
     char *words = words_of(c);
+    bool call = is_call(c);
     const char *near = NULL;
     size_t n = 0;
-    int code;
+    int code = EXIT_DONE;
 
     if (words) {
         n = op_search(str_of(words), found, FOUND_MAX);
         near = op_nearest(str_of(words));
     }
-    if (is_call(c))
-        code = show_call(c);
-    else if (n > 0)
+    if (n > 0)
         code = list(c, found, n);
-    else
+    if (call)
+        code = show_call(c);
+    if (n == 0 && !call)
         code = cli_fail(c, EXIT_FAILED, "no operation has %s%s%s",
                         words ? words : "these words", near ? ", nearest: " : "",
                         near ? near : "");
