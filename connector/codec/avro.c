@@ -1,4 +1,5 @@
-/* The bounded walk, and avro-c behind it: decode only what passed the walk, encode ours. */
+/* The bounded walk, and avro-c behind it: decode only what passed the walk, encode ours.
+ */
 #include "codec/avro.h"
 
 #include <string.h>
@@ -52,7 +53,8 @@ int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out)
     size_t size = 0;
     char prefix[10];
     size_t n = framing_seal(ss, sc, prefix);
-    if (avro_value_sizeof(&value, &size) || buf_add(out, prefix, n) || buf_reserve(out, size))
+    if (avro_value_sizeof(&value, &size) || buf_add(out, prefix, n) ||
+        buf_reserve(out, size))
         return -1;
     if (size == 0)
         return 0;
@@ -124,13 +126,14 @@ static int walk(struct walk *w, const struct node *nd)
     case NODE_NULL:
         return 0;
     case NODE_BOOLEAN:
-        if (w->p < w->end && *w->p > 1)
+        if (w->p<w->end && * w->p> 1)
             return refuse(w, "BadValue", "a boolean that is neither 0 nor 1");
         return skip(w, 1);
     case NODE_INT:
         if (walk_long(w, &n))
             return -1;
-        return n < INT32_MIN || n > INT32_MAX ? refuse(w, "BadValue", "int out of range") : 0;
+        return n < INT32_MIN || n > INT32_MAX ? refuse(w, "BadValue", "int out of range")
+                                              : 0;
     case NODE_LONG:
         return walk_long(w, &n);
     case NODE_FLOAT:
@@ -145,7 +148,8 @@ static int walk(struct walk *w, const struct node *nd)
     case NODE_ENUM:
         if (walk_long(w, &n))
             return -1;
-        return n < 0 || (size_t)n >= nd->n ? refuse(w, "BadValue", "enum out of range") : 0;
+        return n < 0 || (size_t)n >= nd->n ? refuse(w, "BadValue", "enum out of range")
+                                           : 0;
     case NODE_UNION:
         if (walk_long(w, &n))
             return -1;

@@ -1,5 +1,5 @@
-/* A compiled schema: a tree of nodes for the bounded walk, and avro-c's own form. Inside codec/ only;
- * the one header that includes avro.h of the library. */
+/* A compiled schema: a tree of nodes for the bounded walk, and avro-c's own form. Inside
+ * codec/ only; the one header that includes avro.h of the library. */
 #ifndef CODEC_AVRO_H
 #define CODEC_AVRO_H
 
@@ -29,10 +29,11 @@ enum node_type {
 
 struct node {
     enum node_type type;
-    const char *name;    /* full name of record, enum, fixed; else NULL */
-    size_t n;            /* fields, branches, symbols, or the size of a fixed */
-    struct node **parts; /* fields, branches, or the one of array and map; may be cyclic */
-    const char **names;  /* of fields and symbols */
+    const char *name; /* full name of record, enum, fixed; else NULL */
+    size_t n;         /* fields, branches, symbols, or the size of a fixed */
+    struct node *
+        *parts;         /* fields, branches, or the one of array and map; may be cyclic */
+    const char **names; /* of fields and symbols */
 };
 
 struct schema {
@@ -51,7 +52,8 @@ struct schema {
 struct schema *schema_compile(const char *text, size_t len, struct err *e);
 void schema_free(struct schema *sc);
 
-/* The bounded walk: is `datum` exactly one datum of this schema? avro-c sees nothing else. */
+/* The bounded walk: is `datum` exactly one datum of this schema? avro-c sees nothing
+ * else. */
 int avro_walk(const struct schema *sc, struct str datum, struct err *e);
 /* Walks, then decodes into sc->value (valid until the next use of sc). */
 int avro_decode(const struct schema *sc, struct str datum, struct err *e);
@@ -62,6 +64,7 @@ int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out);
 bool avro_field(const avro_value_t *record, const char *name, avro_value_t *out);
 /* The value behind a union (the same value when it is none); false: null. */
 bool avro_unwrap(const avro_value_t *value, avro_value_t *out);
-bool avro_text(const avro_value_t *value, struct str *out); /* string, enum symbol or bytes */
+bool avro_text(const avro_value_t *value,
+               struct str *out); /* string, enum symbol or bytes */
 
 #endif

@@ -1,5 +1,5 @@
-/* Schema text -> nodes, canonical form, fingerprint. Limits: 256 KiB of text, 32 levels, 10,000
- * nodes. */
+/* Schema text -> nodes, canonical form, fingerprint. Limits: 256 KiB of text, 32 levels,
+ * 10,000 nodes. */
 #include <stdio.h>
 #include <string.h>
 
@@ -17,13 +17,14 @@ struct compiler {
     struct err *e;
 };
 
-static const char *const primitive_names[] = {"null", "boolean", "int",   "long",
-                                              "float", "double", "bytes", "string"};
+static const char *const primitive_names[] = {"null",  "boolean", "int",   "long",
+                                              "float", "double",  "bytes", "string"};
 
-static struct node *compile(struct compiler *c, const json_t *json, const char *ns, int depth);
+static struct node *compile(struct compiler *c, const json_t *json, const char *ns,
+                            int depth);
 static struct node *compile_name(struct compiler *c, const char *name, const char *ns);
-static struct node *compile_named(struct compiler *c, const json_t *json, const char *type,
-                                  const char *ns, int depth);
+static struct node *compile_named(struct compiler *c, const json_t *json,
+                                  const char *type, const char *ns, int depth);
 static int compile_fields(struct compiler *c, struct node *nd, const json_t *json,
                           const char *ns, int depth);
 static struct node *compile_union(struct compiler *c, const json_t *json, const char *ns,
@@ -90,7 +91,8 @@ void schema_free(struct schema *sc)
     mem_free(sc);
 }
 
-static struct node *compile(struct compiler *c, const json_t *json, const char *ns, int depth)
+static struct node *compile(struct compiler *c, const json_t *json, const char *ns,
+                            int depth)
 {
     if (depth > DEPTH_MAX || c->n_nodes >= NODES_MAX)
         return bad(c, "too deep or too large", "");
@@ -129,8 +131,8 @@ static struct node *compile_name(struct compiler *c, const char *name, const cha
     return bad(c, "unknown type", name);
 }
 
-static struct node *compile_named(struct compiler *c, const json_t *json, const char *type,
-                                  const char *ns, int depth)
+static struct node *compile_named(struct compiler *c, const json_t *json,
+                                  const char *type, const char *ns, int depth)
 {
     const char *name = full_name(c, json, ns);
     if (name == NULL || c->n_named == NODES_MAX / 10)
@@ -154,8 +156,8 @@ static struct node *compile_named(struct compiler *c, const json_t *json, const 
     }
     nd->name = name;
     c->named[c->n_named++] = nd;
-    if (nd->type == NODE_RECORD &&
-        compile_fields(c, nd, json_object_get(json, "fields"), namespace_of(c, name), depth))
+    if (nd->type == NODE_RECORD && compile_fields(c, nd, json_object_get(json, "fields"),
+                                                  namespace_of(c, name), depth))
         return NULL;
     return nd;
 }
@@ -234,8 +236,8 @@ static const char *namespace_of(struct compiler *c, const char *name)
 static void canonical(struct buf *out, const struct node *nd, const struct node **seen,
                       size_t *n_seen)
 {
-    static const char *const kinds[] = {"", "", "", "", "", "", "", "", "record", "enum",
-                                        "array", "map", "", "fixed"};
+    static const char *const kinds[] = {
+        "", "", "", "", "", "", "", "", "record", "enum", "array", "map", "", "fixed"};
     for (size_t i = 0; nd->name != NULL && i < *n_seen; i++)
         if (seen[i] == nd) {
             buf_printf(out, "\"%s\"", nd->name);

@@ -1,4 +1,5 @@
-/* See schemas.h. Compiled-in schemas are compiled on first use; those of schemas.dir at once. */
+/* See schemas.h. Compiled-in schemas are compiled on first use; those of schemas.dir at
+ * once. */
 #include "codec/schemas.h"
 
 #include <assert.h>
@@ -32,7 +33,7 @@ void schemas_free(struct schemas *ss)
     struct schema *sc, *tmp;
     if (ss == NULL)
         return;
-    HASH_ITER(hh, ss->by_fingerprint, sc, tmp) {
+    HASH_ITER (hh, ss->by_fingerprint, sc, tmp) {
         HASH_DELETE(hh, ss->by_fingerprint, sc);
         schema_free(sc);
     }

@@ -1,5 +1,5 @@
-/* See command.h: Avro in. Fields are found by name in the writer's schema: missing ones keep their
- * default, unknown ones are passed over. */
+/* See command.h: Avro in. Fields are found by name in the writer's schema: missing ones
+ * keep their default, unknown ones are passed over. */
 #include "codec/records/command.h"
 
 #include <stdio.h>
@@ -19,12 +19,14 @@ struct typed {
 };
 
 static int decode_generic(const avro_value_t *v, struct arena *a, struct command *out);
-static int decode_typed(const avro_value_t *v, const struct typed_record *rec, struct arena *a,
-                        struct command *out, struct err *e);
+static int decode_typed(const avro_value_t *v, const struct typed_record *rec,
+                        struct arena *a, struct command *out, struct err *e);
 static int typed_field(struct typed *t, const avro_value_t *v, const struct shape *sh,
                        size_t max_params);
-static int set_null(struct typed *t, const avro_value_t *list, const struct typed_record *rec);
-static int emit(struct typed *t, struct buf *out, const avro_value_t *v, const struct shape *sh);
+static int set_null(struct typed *t, const avro_value_t *list,
+                    const struct typed_record *rec);
+static int emit(struct typed *t, struct buf *out, const avro_value_t *v,
+                const struct shape *sh);
 static int emit_one(struct typed *t, struct buf *out, const avro_value_t *v,
                     const struct shape *sh);
 static int emit_time(struct buf *out, int64_t ms, enum shape_time time);
@@ -37,8 +39,8 @@ static void attachment_of(const avro_value_t *v, struct arena *a, struct attachm
 static bool number_of(const avro_value_t *v, int64_t *out);
 
 enum framing_result command_decode_avro(struct schemas *ss, typed_find_fn *find,
-                                        struct str value, struct arena *a, struct command *out,
-                                        struct err *e)
+                                        struct str value, struct arena *a,
+                                        struct command *out, struct err *e)
 {
     const struct schema *sc = NULL;
     struct str datum;
@@ -56,8 +58,10 @@ enum framing_result command_decode_avro(struct schemas *ss, typed_find_fn *find,
     else if ((rec = find(str_of(name))) != NULL)
         rc = decode_typed(&sc->value, rec, a, out, e);
     else
-        rc = err_input(e, "RecordUnknown", "record %s is no command: use front.Command or "
-                                           "front.command.<Operation>", name);
+        rc = err_input(e, "RecordUnknown",
+                       "record %s is no command: use front.Command or "
+                       "front.command.<Operation>",
+                       name);
     if (rc && e->kind == ERR_NONE)
         err_input(e, "BadValue", "front.Command needs the text field operation");
     return rc ? FRAMING_BAD : FRAMING_OK;
@@ -78,7 +82,8 @@ static int decode_generic(const avro_value_t *v, struct arena *a, struct command
     pairs_of(v, "headers", a, &out->headers, &out->n_headers);
     if (avro_field(v, "attachments", &list) && avro_value_get_type(&list) == AVRO_ARRAY) {
         avro_value_get_size(&list, &out->n_attachments);
-        out->attachments = arena_zalloc(a, (out->n_attachments + 1) * sizeof *out->attachments);
+        out->attachments =
+            arena_zalloc(a, (out->n_attachments + 1) * sizeof *out->attachments);
         for (size_t i = 0; i < out->n_attachments; i++) {
             avro_value_t item;
             avro_value_get_by_index(&list, i, &item, NULL);
@@ -88,8 +93,8 @@ static int decode_generic(const avro_value_t *v, struct arena *a, struct command
     return out->operation.ptr != NULL ? 0 : -1;
 }
 
-static int decode_typed(const avro_value_t *v, const struct typed_record *rec, struct arena *a,
-                        struct command *out, struct err *e)
+static int decode_typed(const avro_value_t *v, const struct typed_record *rec,
+                        struct arena *a, struct command *out, struct err *e)
 {
     struct typed t = {.a = a, .out = out, .e = e};
     size_t max = rec->n_fields;
@@ -129,7 +134,8 @@ static int open_body(struct typed *t, const char *name)
 {
     int rc = buf_add_char(&t->body, t->any_body ? ',' : '{');
     t->any_body = true;
-    return rc || json_quote(&t->body, str_of(name)) || buf_add_char(&t->body, ':') ? -1 : 0;
+    return rc || json_quote(&t->body, str_of(name)) || buf_add_char(&t->body, ':') ? -1
+                                                                                   : 0;
 }
 
 static int add_param(struct typed *t, struct str name, const avro_value_t *v,
@@ -228,7 +234,8 @@ static int typed_field(struct typed *t, const avro_value_t *v, const struct shap
 }
 
 /* set_null names body fields that are sent as JSON null. */
-static int set_null(struct typed *t, const avro_value_t *list, const struct typed_record *rec)
+static int set_null(struct typed *t, const avro_value_t *list,
+                    const struct typed_record *rec)
 {
     size_t n = 0;
     avro_value_get_size(list, &n);
@@ -243,15 +250,17 @@ static int set_null(struct typed *t, const avro_value_t *list, const struct type
             if (rec->fields[f].place == PLACE_BODY && str_is(name, rec->fields[f].name))
                 found = &rec->fields[f];
         if (found == NULL)
-            return err_input(t->e, "invalid-command", "set_null: %.*s is no body field of %s",
-                             STR_ARG(name), rec->operation);
+            return err_input(t->e, "invalid-command",
+                             "set_null: %.*s is no body field of %s", STR_ARG(name),
+                             rec->operation);
         if (open_body(t, found->name) || buf_add_cstr(&t->body, "null"))
             return -1;
     }
     return 0;
 }
 
-static int emit(struct typed *t, struct buf *out, const avro_value_t *v, const struct shape *sh)
+static int emit(struct typed *t, struct buf *out, const avro_value_t *v,
+                const struct shape *sh)
 {
     size_t n = 0;
     if (!sh->array)
@@ -304,7 +313,8 @@ static int emit_one(struct typed *t, struct buf *out, const avro_value_t *v,
         else if (avro_value_get_type(v) != AVRO_DOUBLE || avro_value_get_double(v, &d))
             return mistyped(t, sh);
         if (d != d || d - d != 0)
-            return err_input(t->e, "invalid-command", "%s: not a finite number", sh->name);
+            return err_input(t->e, "invalid-command", "%s: not a finite number",
+                             sh->name);
         return json_double(out, d);
     case SHAPE_TIME:
         return number_of(v, &n) ? emit_time(out, n, sh->time) : mistyped(t, sh);
@@ -353,8 +363,10 @@ static int emit_time(struct buf *out, int64_t ms, enum shape_time time)
 
 static int mistyped(struct typed *t, const struct shape *sh)
 {
-    return err_input(t->e, "BadValue", "field %s has another Avro type than its schema says "
-                                       "for this operation", sh->name);
+    return err_input(t->e, "BadValue",
+                     "field %s has another Avro type than its schema says "
+                     "for this operation",
+                     sh->name);
 }
 
 static struct str keep(struct arena *a, struct str s)

@@ -9,10 +9,12 @@
 
 static void set_text(avro_value_t *v, struct str s);
 static void put_optional(avro_value_t *record, const char *name, struct str s);
-static void put_map(avro_value_t *record, const char *name, const struct pair *p, size_t n);
+static void put_map(avro_value_t *record, const char *name, const struct pair *p,
+                    size_t n);
 static int put_typed(avro_value_t *record, const struct shape *sh, const json_t *json,
                      struct err *e);
-static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json, struct err *e);
+static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json,
+                    struct err *e);
 static json_t *typed_input(const struct command *cmd, struct err *e);
 
 int command_encode_avro(struct schemas *ss, const struct command *cmd, struct buf *out,
@@ -30,7 +32,8 @@ int command_encode_avro(struct schemas *ss, const struct command *cmd, struct bu
     put_optional(&v, "path", cmd->path);
     put_map(&v, "query", cmd->query, cmd->n_query);
     put_map(&v, "headers", cmd->headers, cmd->n_headers);
-    return avro_encode(ss, sc, out) ? err_input(e, "TooLarge", "the command is too large") : 0;
+    return avro_encode(ss, sc, out) ? err_input(e, "TooLarge", "the command is too large")
+                                    : 0;
 }
 
 /* Params and top-level body fields are put into the record's fields of the same names. */
@@ -45,14 +48,16 @@ int command_encode_typed(struct schemas *ss, const struct typed_record *rec,
     avro_value_reset(&v);
     int rc = 0;
     for (size_t i = 0; i < rec->n_fields && rc == 0; i++)
-        rc = put_typed(&v, &rec->fields[i], json_object_get(input, rec->fields[i].name), e);
+        rc = put_typed(&v, &rec->fields[i], json_object_get(input, rec->fields[i].name),
+                       e);
     json_decref(input);
     if (rc == 0 && avro_encode(ss, sc, out))
         rc = err_input(e, "TooLarge", "the command is too large");
     return rc;
 }
 
-/* One object of all names: command_id, params (q[...] gathered under q), body fields, set_null. */
+/* One object of all names: command_id, params (q[...] gathered under q), body fields,
+ * set_null. */
 static json_t *typed_input(const struct command *cmd, struct err *e)
 {
     json_t *all = json_object(), *q = json_object(), *nulls = json_array();
@@ -62,8 +67,9 @@ static json_t *typed_input(const struct command *cmd, struct err *e)
     for (size_t i = 0; i < cmd->n_params; i++) {
         const struct pair *p = &cmd->params[i];
         char *name = mem_strndup(p->name.ptr, p->name.len);
-        json_t *value = p->json ? json_loadb(p->value.ptr, p->value.len, JSON_DECODE_ANY, NULL)
-                                : json_stringn(p->value.ptr, p->value.len);
+        json_t *value =
+            p->json ? json_loadb(p->value.ptr, p->value.len, JSON_DECODE_ANY, NULL)
+                    : json_stringn(p->value.ptr, p->value.len);
         size_t n = strlen(name);
         if (strncmp(name, "q[", 2) == 0 && n > 3 && name[n - 1] == ']') {
             name[n - 1] = 0;
@@ -118,8 +124,9 @@ static int put_typed(avro_value_t *record, const struct shape *sh, const json_t 
     json_t *list = json_is_string(json)
                        ? json_loads(json_string_value(json), JSON_DECODE_ANY, NULL)
                        : json_incref((json_t *)mem_unconst(json));
-    int rc = json_is_array(list) ? 0 : err_input(e, "invalid-command", "%s: must be an array",
-                                                 sh->name);
+    int rc = json_is_array(list)
+                 ? 0
+                 : err_input(e, "invalid-command", "%s: must be an array", sh->name);
     for (size_t i = 0; rc == 0 && i < json_array_size(list); i++) {
         avro_value_t item;
         avro_value_append(&value, &item, NULL);
@@ -129,7 +136,8 @@ static int put_typed(avro_value_t *record, const struct shape *sh, const json_t 
     return rc;
 }
 
-static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json, struct err *e)
+static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json,
+                    struct err *e)
 {
     const char *text = json_string_value(json);
     char *dump = NULL;
@@ -143,7 +151,8 @@ static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json,
         free(dump); /* jansson's */
         return 0;
     case SHAPE_BOOLEAN:
-        avro_value_set_boolean(v, json_is_true(json) || (text && strcmp(text, "true") == 0));
+        avro_value_set_boolean(v,
+                               json_is_true(json) || (text && strcmp(text, "true") == 0));
         return 0;
     case SHAPE_LONG: {
         int64_t n = json_integer_value(json);
@@ -157,11 +166,13 @@ static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json,
         return 0;
     case SHAPE_TIME:
         avro_value_set_long(
-            v, (int64_t)((text ? strtod(text, NULL) : json_number_value(json)) * scale + 0.5));
+            v, (int64_t)((text ? strtod(text, NULL) : json_number_value(json)) * scale +
+                         0.5));
         return 0;
     case SHAPE_OBJECT:
         for (size_t i = 0; i < sh->n_fields; i++)
-            if (put_typed(v, &sh->fields[i], json_object_get(json, sh->fields[i].name), e))
+            if (put_typed(v, &sh->fields[i], json_object_get(json, sh->fields[i].name),
+                          e))
                 return -1;
         return 0;
     case SHAPE_MAP: {
@@ -179,7 +190,8 @@ static int put_json(avro_value_t *v, const struct shape *sh, const json_t *json,
         return 0;
     }
     case SHAPE_FILE:
-        return err_input(e, "attachment", "%s: attachments are not supported yet", sh->name);
+        return err_input(e, "attachment", "%s: attachments are not supported yet",
+                         sh->name);
     }
     return -1;
 }
@@ -200,7 +212,8 @@ static void put_optional(avro_value_t *record, const char *name, struct str s)
         set_text(&value, s);
 }
 
-static void put_map(avro_value_t *record, const char *name, const struct pair *p, size_t n)
+static void put_map(avro_value_t *record, const char *name, const struct pair *p,
+                    size_t n)
 {
     avro_value_t map, entry;
     avro_value_get_by_name(record, name, &map, NULL);

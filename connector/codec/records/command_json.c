@@ -22,18 +22,31 @@ struct member {
 static int read_text(struct json_in *in, const struct member *m, const json_t *value);
 static int read_pairs(struct json_in *in, const struct member *m, const json_t *value);
 static int read_body(struct json_in *in, const struct member *m, const json_t *value);
-static int read_attachments(struct json_in *in, const struct member *m, const json_t *value);
+static int read_attachments(struct json_in *in, const struct member *m,
+                            const json_t *value);
 static int wrong(struct json_in *in, const char *name, const char *what);
 static struct str keep(struct arena *a, const json_t *text);
 
-#define TEXT(field) {#field, read_text, offsetof(struct command, field), 0}
-#define PAIRS(field)                                                                       \
-    {#field, read_pairs, offsetof(struct command, field), offsetof(struct command, n_##field)}
+#define TEXT(field)                                                                      \
+    {                                                                                    \
+#field, read_text, offsetof(struct command, field), 0                            \
+    }
+#define PAIRS(field)                                                                     \
+    {                                                                                    \
+#field, read_pairs, offsetof(struct command, field),                             \
+            offsetof(struct command, n_##field)                                          \
+    }
 
 static const struct member rows[] = {
-    TEXT(command_id), TEXT(operation), TEXT(method), TEXT(path),
-    PAIRS(params),    PAIRS(query),    PAIRS(headers),
-    {"body", read_body, 0, 0},         {"attachments", read_attachments, 0, 0},
+    TEXT(command_id),
+    TEXT(operation),
+    TEXT(method),
+    TEXT(path),
+    PAIRS(params),
+    PAIRS(query),
+    PAIRS(headers),
+    {"body", read_body, 0, 0},
+    {"attachments", read_attachments, 0, 0},
 };
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
@@ -43,13 +56,15 @@ static const char *row_name(const void *arg, size_t i)
     return i < N_ROWS ? rows[i].name : NULL;
 }
 
-int command_decode_json(struct str value, struct arena *a, struct command *out, struct err *e)
+int command_decode_json(struct str value, struct arena *a, struct command *out,
+                        struct err *e)
 {
     struct json_in in = {a, out, e};
     memset(out, 0, sizeof *out);
     if (value.len > 0 && ((unsigned char)value.ptr[0] == 0xc3 || value.ptr[0] == 0))
-        return err_input(e, "WrongFormat",
-                         "the record is Avro, but commands.format is json: set it to avro");
+        return err_input(
+            e, "WrongFormat",
+            "the record is Avro, but commands.format is json: set it to avro");
     if (!utf8_valid(value))
         return err_input(e, "BadUtf8", "the record is not UTF-8");
     json_t *json = json_parse(value, true, e);
@@ -97,7 +112,8 @@ static int read_pairs(struct json_in *in, const struct member *m, const json_t *
     json_t *item;
     if (!json_is_object(value))
         return wrong(in, m->name, "must be an object");
-    struct pair *pairs = arena_zalloc(in->a, (json_object_size(value) + 1) * sizeof *pairs);
+    struct pair *pairs =
+        arena_zalloc(in->a, (json_object_size(value) + 1) * sizeof *pairs);
     json_t *object = mem_unconst(value);
     json_object_foreach(object, key, item)
     {
@@ -136,7 +152,8 @@ static int read_body(struct json_in *in, const struct member *m, const json_t *v
     return 0;
 }
 
-static int read_attachments(struct json_in *in, const struct member *m, const json_t *value)
+static int read_attachments(struct json_in *in, const struct member *m,
+                            const json_t *value)
 {
     if (!json_is_array(value))
         return wrong(in, m->name, "must be an array");
@@ -177,7 +194,8 @@ static struct str keep(struct arena *a, const json_t *text)
     return (struct str){arena_strndup(a, json_string_value(text), n), n};
 }
 
-static int put_pairs(struct buf *out, const char *name, const struct pair *pairs, size_t n)
+static int put_pairs(struct buf *out, const char *name, const struct pair *pairs,
+                     size_t n)
 {
     if (n == 0)
         return 0;
@@ -186,7 +204,8 @@ static int put_pairs(struct buf *out, const char *name, const struct pair *pairs
         if (i > 0)
             rc |= buf_add_char(out, ',');
         rc |= json_quote(out, pairs[i].name) | buf_add_char(out, ':');
-        rc |= pairs[i].json ? buf_add_str(out, pairs[i].value) : json_quote(out, pairs[i].value);
+        rc |= pairs[i].json ? buf_add_str(out, pairs[i].value)
+                            : json_quote(out, pairs[i].value);
     }
     return rc | buf_add_char(out, '}');
 }

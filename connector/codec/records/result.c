@@ -8,8 +8,8 @@
 #include "codec/framing.h"
 #include "codec/json.h"
 
-const char *const outcome_names[OUTCOMES + 1] = {"SUCCEEDED", "FAILED",    "REJECTED", "EXPIRED",
-                                                 "IN_DOUBT",  "CANCELLED", NULL};
+const char *const outcome_names[OUTCOMES + 1] = {
+    "SUCCEEDED", "FAILED", "REJECTED", "EXPIRED", "IN_DOUBT", "CANCELLED", NULL};
 
 static void put_text(avro_value_t *record, const char *name, struct str s);
 static void put_optional(avro_value_t *record, const char *name, struct str s);
@@ -60,7 +60,8 @@ int avro_to_json(struct schemas *ss, struct str value, struct buf *out, struct e
 {
     const struct schema *sc;
     struct str datum;
-    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK || avro_decode(sc, datum, e))
+    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
+        avro_decode(sc, datum, e))
         return -1;
     if (to_json(&sc->value, out))
         return err_input(e, "TooLarge", "the record is too large to print");
@@ -78,7 +79,8 @@ static void put_text(avro_value_t *record, const char *name, struct str s)
 }
 
 /* Branch 0 is null, branch 1 the value: so are all optional fields of our records. */
-static bool branch(avro_value_t *record, const char *name, bool present, avro_value_t *out)
+static bool branch(avro_value_t *record, const char *name, bool present,
+                   avro_value_t *out)
 {
     avro_value_t field;
     avro_value_get_by_name(record, name, &field, NULL);
@@ -135,7 +137,8 @@ static void put_error(avro_value_t *record, const struct result *res)
         return;
     put_text(&error, "kind", res->error.kind);
     put_optional(&error, "title", res->error.title);
-    put_text(&error, "message", res->error.message.ptr ? res->error.message : STR_LIT(""));
+    put_text(&error, "message",
+             res->error.message.ptr ? res->error.message : STR_LIT(""));
     avro_value_get_by_name(&error, "details", &details, NULL);
     for (size_t i = 0; i < res->error.n_details; i++) {
         struct str d = res->error.details[i];
