@@ -77,10 +77,12 @@ static void no_word_prints_the_short_help(void **state)
 static void mistakes_name_the_nearest(void **state)
 {
     static const struct {
-        const char *words[6];
+        const char *words[8];
         const char *says;
     } cases[] = {
         {{"rnu"}, "nearest: run"},
+        {{"chekc"}, "nearest: check"},
+        {{"send", "update-conversaton"}, "nearest: update-conversation"},
         {{"schemas"}, "nearest: schema"},
         {{"xyzzy"}, "`front-connector help` lists them"},
         {{"check", "--of-line"}, "nearest: --offline"},
