@@ -57,7 +57,7 @@ static void fill_http(struct launch *l, const struct settings *s)
         .ca_file = s->front_ca_file,
         .proxy = s->front_proxy,
         .connect_timeout_ms = s->front_connect_timeout_ms,
-        .places = (int)s->front_max_in_flight,
+        .places = (int)s->front_max_in_flight + 1, /* one for GET /me */
         .user_agent = "front-connector/" FRONT_CONNECTOR_VERSION,
     };
 }

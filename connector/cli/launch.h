@@ -13,8 +13,8 @@ struct launch {
     struct http_client_options http;
     struct engine_options engine;
     const char *outputs[2];
+    int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
-    int32_t *commands_partitions; /* as the preflight found them */
 };
 
 /* Borrows from `s`: keep it as long as `l`. */
