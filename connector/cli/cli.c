@@ -427,6 +427,8 @@ static bool wants_colour(FILE *out)
 }
 
 static void say(FILE *err, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
+static void say(FILE *err, const char *fmt, va_list ap)
 {
     fputs("front-connector: ", err);
     vfprintf(err, fmt, ap);
