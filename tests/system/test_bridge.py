@@ -10,7 +10,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "kafka"))
 import kafka  # noqa: E402
 from client import Codec, Connector, Topics  # noqa: E402
-from front import Front  # noqa: E402
+from standin import Front  # noqa: E402
 
 COMMAND = Codec("records/Command.avsc")
 RESULT = Codec("records/Result.avsc")
