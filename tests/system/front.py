@@ -137,9 +137,10 @@ class Front:
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
-    def on(self, path, *answers):
+    def on(self, where, *answers):
+        """where: a path, or "METHOD path"."""
         with self.lock:
-            self.script[path] = list(answers)
+            self.script[where] = list(answers)
 
     def forget(self):
         with self.lock:
@@ -148,7 +149,8 @@ class Front:
     def take(self, request):
         with self.lock:
             self.journal.append(request)
-            answers = self.script.get(request.path)
+            answers = (self.script.get(f"{request.method} {request.path}")
+                       or self.script.get(request.path))
             if not answers:
                 return request, Answer(delay_s=self.delay_s)
             return request, answers.pop(0) if len(answers) > 1 else answers[0]

@@ -46,12 +46,20 @@ class World:
     def warm_up(self):
         """Waits for the group and transaction coordinators, which are made on first use."""
         producer = confluent_kafka.Producer({"bootstrap.servers": self.broker.bootstrap,
-                                             "transactional.id": "warm-up"})
+                                             "transactional.id": "warm-up", "log_level": 0})
         producer.init_transactions(60)
         consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.bootstrap,
                                              "group.id": "warm-up"})
-        consumer.committed([confluent_kafka.TopicPartition("warm-up", 0)], timeout=60)
+        wait_for("group coordinator", lambda: self.answers(consumer), 60)
         consumer.close()
+
+    @staticmethod
+    def answers(consumer):
+        try:
+            consumer.committed([confluent_kafka.TopicPartition("warm-up", 0)], timeout=10)
+            return True
+        except confluent_kafka.KafkaException:
+            return False
 
     def close(self):
         if self.broker:
@@ -208,9 +216,9 @@ class Stage:
         self.dead_letters_topic, self.replies = f"dead-letters-{tag}", f"replies-{tag}"
         self.partitions = partitions
         self.connectors, self.sent = [], []
-        self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap})
+        self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         self.producer = confluent_kafka.Producer({
-            "bootstrap.servers": self.bootstrap, "linger.ms": 2,
+            "bootstrap.servers": self.bootstrap, "linger.ms": 2, "log_level": 0,
             "partitioner": "murmur2_random", "message.max.bytes": 30_000_000})
         if create:
             self.create(self.commands, {"max.message.bytes": "20000000"})
@@ -239,7 +247,7 @@ class Stage:
 
     def open_reader(self):
         self.reader = confluent_kafka.Consumer({
-            "bootstrap.servers": self.bootstrap, "group.id": self.group + "-reader",
+            "bootstrap.servers": self.bootstrap, "group.id": self.group + "-reader", "log_level": 0,
             "isolation.level": "read_committed", "enable.auto.commit": False,
             "auto.offset.reset": "earliest", "enable.partition.eof": False,
             "fetch.message.max.bytes": 30_000_000, "fetch.wait.max.ms": 50,
