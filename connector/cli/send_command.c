@@ -121,8 +121,6 @@ static const char *field_name(const void *arg, size_t i)
 {
     const struct op *op = arg;
 
-    while (i < op->record->n_fields && op->record->fields[i].place == PLACE_SET_NULL)
-        i++;
     return i < op->record->n_fields ? op->record->fields[i].name : NULL;
 }
 
@@ -186,7 +184,7 @@ static int put_param(struct builder *b, struct pair *pairs, size_t *n,
     pair->json = w->json;
     if (w->json && str_trim(w->value).ptr[0] == '"') {
         pair->json = false;
-        if (json_text(str_trim(w->value), b->a, &pair->value) != 0)
+        if (json_unquote_arena(str_trim(w->value), b->a, &pair->value) != 0)
             return err_input(e, NULL, "%.*s: no JSON string", STR_ARG(w->name));
     }
     (*n)++;
