@@ -1,5 +1,5 @@
-/* The head of an answer, line by line, as libcurl hands it over. Not for other floors: they see
- * struct http_head. */
+/* The head of an answer, line by line, as libcurl hands it over. Not for other floors:
+ * they see struct http_head. */
 #ifndef NET_HTTP_HEAD_H
 #define NET_HTTP_HEAD_H
 

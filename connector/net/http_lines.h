@@ -7,8 +7,8 @@
 #include "base/buf.h"
 #include "net/http_client.h"
 
-/* A path or query that may stand in the request line as it is: whatever is not encoded would
- * end it, or begin another one. */
+/* A path or query that may stand in the request line as it is: whatever is not encoded
+ * would end it, or begin another one. */
 bool http_lines_encoded(const char *s);
 /* Whether a length is announced: with every body, and with none where one is usual. */
 bool http_lines_announce_body(const struct http_call *call);

@@ -77,7 +77,7 @@ static void series_keep_their_place_and_value(void **state)
     assert_true(metric_value(good) == 3);
     assert_ptr_equal(metrics_get(ms, CLOSED, "GOOD", NULL), good);
     assert_ptr_equal(metrics_get(ms, TWO, "a\"\\\nb", "0", NULL), m);
-    metric_set(metrics_get(ms, LEVEL, NULL), NAN);
+    metric_set(metrics_get(ms, LEVEL, NULL), (double)NAN);
     text = page(ms);
     assert_line(text, "front_connector_two{topic=\"a\\\"\\\\\\nb\",partition=\"0\"} "
                       "1700000000123\n");
