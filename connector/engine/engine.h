@@ -17,9 +17,10 @@ struct engine_options {
     const char *group_id, *instance_id;
     const char *const *commands_topics;
     size_t n_commands_topics;
-    bool commands_json;  /* commands.format */
-    bool start_latest;   /* commands.start=latest (else earliest) */
-    int64_t max_pending; /* offsets in the window, per partition */
+    const int32_t *commands_partitions; /* of each of them */
+    bool commands_json;                 /* commands.format */
+    bool start_latest;                  /* commands.start=latest (else earliest) */
+    int64_t max_pending;                /* offsets in the window, per partition */
     int64_t max_pending_bytes;
     const char *results_topic, *dead_letters_topic;
     const char *reply_allowed; /* anchored regex; NULL: none */

@@ -38,10 +38,12 @@ extern const char *const slot_state_names[SLOT_STATES];
 
 struct slot {
     enum slot_state state;
-    TAILQ_ENTRY(slot) link;    /* the engine's list of its state */
-    TAILQ_ENTRY(slot) in_lane; /* while it is in a lane */
-    TAILQ_ENTRY(slot) in_part; /* always, but SLOT_FREE */
-    struct lane *lane;         /* NULL once the outcome is known */
+    TAILQ_ENTRY(slot) link;       /* the engine's list of its state */
+    TAILQ_ENTRY(slot) in_lane;    /* while it is in a lane */
+    TAILQ_ENTRY(slot) in_part;    /* always, but SLOT_FREE */
+    TAILQ_ENTRY(slot) in_opening; /* while to_open */
+    bool to_open;                 /* head of its lane now, to be opened in this turn */
+    struct lane *lane;            /* NULL once the outcome is known */
     struct part *part;
     struct kafka_record rec;
     int64_t offset;
@@ -60,8 +62,9 @@ struct slot {
 
     /* attempts */
     struct call *call; /* CALLING */
+    struct engine *en; /* for the timer */
     struct timer timer;
-    bool timer_is_deadline;
+    int last_status;    /* of the last answer; 0: none */
     int attempts;       /* that may have reached Front */
     int tries;          /* of any kind: drives the backoff */
     int64_t first_try;  /* monotonic; 0: none */
@@ -79,6 +82,8 @@ struct slot {
     struct buf out; /* the encoded result */
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
+    const char *reply_topic; /* interned; NULL: none */
+    int64_t reply_max_bytes;
     bool slimmed; /* the result was made smaller already */
 };
 

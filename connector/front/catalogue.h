@@ -27,6 +27,9 @@ enum op_auth { AUTH_TOKEN, AUTH_CHANNEL }; /* channel API: a JWT made per channe
 /* How a lost call of class C is looked for (used by the doubt engine; data only here). */
 struct op_probe {
     const char *list;   /* operationId of the list to read; NULL: no probe */
+    const char *via;    /* operationId that answers the parent the list needs (get-comment: its
+                         * conversation), or NULL: the command's own path parameters do */
+    const char *query;  /* "q[types]=outbound": narrows the list, or NULL */
     const char *time;   /* field with the creation time, or NULL */
     const char *author; /* path of the author's id, or NULL */
     const char *text;   /* field compared with the command's */
@@ -57,7 +60,7 @@ struct op {
     const char *resource;     /* topic suffix the items go to: "contacts"; NULL: none */
     bool merged_301;          /* may answer 301: conversation merged */
     bool binary;              /* the answer is not JSON (downloads) */
-    const char *repeat_ok_status; /* "404": on attempt >= 2 this status is success; or NULL */
+    const char *repeat_ok_status; /* "404" or "400,409": on attempt >= 2 these are success; or NULL */
     const char *scopes;       /* "contacts:write" comma-separated; NULL: none */
     const char *statuses;     /* documented success statuses: "200,204" */
     struct op_probe probe;
@@ -66,6 +69,9 @@ struct op {
 
 extern const struct op catalogue_table[]; /* sorted by name */
 extern const size_t catalogue_table_n;    /* 255 */
+/* The rows' typed records, sorted by full name. */
+extern const struct typed_record *const catalogue_records[];
+extern const size_t catalogue_records_n;
 
 struct op_alias {
     const char *alias;
@@ -73,13 +79,18 @@ struct op_alias {
 };
 extern const struct op_alias catalogue_aliases[]; /* sorted by alias */
 extern const size_t catalogue_aliases_n;
+/* Module title -> operation, sorted by title; a title may have several rows. "Make an API Call" is
+ * `call`, which is no row of the table. */
+extern const struct op_alias catalogue_titles[];
+extern const size_t catalogue_titles_n;
 
 /* By operationId or alias; NULL: unknown (`call` is not in it). */
 const struct op *op_find(struct str name);
 const struct op *op_xget(const char *name);
-/* Nearest operationId, alias or title; NULL: nothing near. */
+/* Nearest operationId or alias; where a title is nearest, its operation. NULL: nothing near. */
 const char *op_nearest(struct str name);
-/* The row whose method and path template match a concrete path of `call`; NULL: none. */
+/* The row whose method and path template match a concrete path of `call`; NULL: none. A literal
+ * segment beats a parameter, the token's row the channel's; a slash at the end does not count. */
 const struct op *op_match(enum http_method method, struct str path);
 const struct typed_record *typed_record_find(struct str full_name); /* a typed_find_fn */
 const struct shape *op_field(const struct op *op, struct str name, enum shape_place place);
