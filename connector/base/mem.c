@@ -228,3 +228,12 @@ static char *format(const char *fmt, va_list ap, char *(*get)(void *arg, size_t 
     (void)vsnprintf(text, (size_t)len + 1, fmt, ap);
     return text;
 }
+
+void *mem_unconst(const void *p)
+{
+    union {
+        const void *in;
+        void *out;
+    } u = {.in = p};
+    return u.out;
+}

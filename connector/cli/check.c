@@ -197,8 +197,8 @@ static void judge_answer(struct check *ck, struct http_call *call)
 
     switch (call->head.status) {
     case 200:
-        (void)json_string(json_member(body, "name"), name, sizeof(name));
-        (void)json_string(json_member(body, "id"), id, sizeof(id));
+        (void)json_unquote(json_member(body, "name"), name, sizeof(name));
+        (void)json_unquote(json_member(body, "id"), id, sizeof(id));
         preflight_say(&ck->p, CHECK_OK, "token", "front.token", NULL, "valid for %s %s",
                       name, id);
         break;

@@ -57,7 +57,7 @@ static void fill_http(struct launch *l, const struct settings *s)
         .ca_file = s->front_ca_file,
         .proxy = s->front_proxy,
         .connect_timeout_ms = s->front_connect_timeout_ms,
-        .places = (int)s->front_max_in_flight,
+        .places = (int)s->front_max_in_flight + 1, /* one for GET /me */
         .user_agent = "front-connector/" FRONT_CONNECTOR_VERSION,
     };
 }
@@ -93,6 +93,7 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .retry_backoff_max_ms = s->retry_backoff_max_ms,
         .quota_limit = s->quota_limit_per_minute,
         .quota_reserve_percent = (int)s->quota_reserve_percent,
+        .commands_partitions = l->commands_partitions,
         .session_timeout_ms = session_timeout_of(s),
         .drain_ms = s->shutdown_drain_ms,
         .seed = (uint64_t)clock_wall(&clock_system) ^ ((uint64_t)getpid() << 40),
@@ -104,6 +105,8 @@ void launch_init(struct launch *l, const struct settings *s)
     memset(l, 0, sizeof(*l));
     if (s->reply_topics_allowed)
         l->reply_allowed = mem_printf("^(%s)$", s->reply_topics_allowed);
+    l->commands_partitions =
+        mem_array(s->commands_topics.n + 1, sizeof(l->commands_partitions[0]));
     fill_kafka(l, s);
     fill_http(l, s);
     fill_engine(l, s);
@@ -112,5 +115,7 @@ void launch_init(struct launch *l, const struct settings *s)
 void launch_fini(struct launch *l)
 {
     mem_free(l->reply_allowed);
+    mem_free(l->commands_partitions);
     l->reply_allowed = NULL;
+    l->commands_partitions = NULL;
 }

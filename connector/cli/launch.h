@@ -13,6 +13,7 @@ struct launch {
     struct http_client_options http;
     struct engine_options engine;
     const char *outputs[2];
+    int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
 };
 

@@ -198,6 +198,8 @@ int preflight_topics(struct preflight *p)
         (!p->create || !p->s->topics_create || create_all(p, &ts) == 0)) {
         for (size_t i = 0; i < ts.n; i++)
             judge(p, &ts, i);
+        for (size_t i = 0; i < ts.n_commands; i++)
+            p->launch->commands_partitions[i] = ts.infos[i].partitions;
         p->launch->engine.results_partitions = ts.infos[ts.n_commands].partitions;
         p->launch->engine.results_record_max_bytes =
             ts.infos[ts.n_commands].max_message_bytes;

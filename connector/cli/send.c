@@ -359,7 +359,7 @@ static int print_result(struct send *sd, const struct kafka_record *rec)
     if (avro_to_json(sd->ss, rec->value, &out, &e) == 0) {
         fwrite(out.data, 1, out.len, sd->c->out);
         fputc('\n', sd->c->out);
-        (void)json_string(json_member(buf_str(&out), "outcome"), outcome,
+        (void)json_unquote(json_member(buf_str(&out), "outcome"), outcome,
                           sizeof(outcome));
         if (strcmp(outcome, "SUCCEEDED") == 0)
             code = EXIT_DONE;

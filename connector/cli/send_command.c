@@ -186,7 +186,7 @@ static int put_param(struct builder *b, struct pair *pairs, size_t *n,
     pair->json = w->json;
     if (w->json && str_trim(w->value).ptr[0] == '"') {
         pair->json = false;
-        if (json_text(str_trim(w->value), b->a, &pair->value) != 0)
+        if (json_unquote_arena(str_trim(w->value), b->a, &pair->value) != 0)
             return err_input(e, NULL, "%.*s: no JSON string", STR_ARG(w->name));
     }
     (*n)++;

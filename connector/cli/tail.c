@@ -149,7 +149,7 @@ static bool value_is(const struct tail *t, const struct kafka_record *rec,
     }
     if (t->payload.len == 0 || t->payload.data[0] != '{')
         return false;
-    return json_string(json_member(buf_str(&t->payload), member), text, sizeof(text)) ==
+    return json_unquote(json_member(buf_str(&t->payload), member), text, sizeof(text)) ==
                0 &&
            strcmp(text, wanted) == 0;
 }

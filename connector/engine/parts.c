@@ -7,8 +7,9 @@
 
 #include "engine/internal.h"
 
-#define ASSIGN_PATIENCE_MS 300 /* partitions whose position is late are assigned later   \
-                                */
+#define ASSIGN_PATIENCE_MS                                                               \
+    300 /* partitions whose position is late are assigned later                          \
+         */
 #define LAST_TICK_MS 60000
 
 static struct part *part_new(struct engine *en, struct kafka_partition at);
@@ -28,7 +29,7 @@ void parts_assign(struct engine *en, const struct kafka_event *ev)
     parts_drop_all(en, "revoked");
     en->assignment = ev->assignment;
     en->group_assigned = true;
-    en->revoking = en->lost = false;
+    en->revoking = en->lost = en->assigned = false;
     en->assign_due = true;
     en->assign_at = en->now + ASSIGN_PATIENCE_MS;
     en->committed_boot = 0; /* the first tick of this assignment opens the gate */
@@ -259,6 +260,7 @@ static void assign_now(struct engine *en)
             list[n++] = (struct kafka_offset){part->at, part->next, STR_NULL};
     en->kafka.assign(en->kafka.self, list, n, en->assignment);
     mem_free(list);
+    en->assigned = true;
     TAILQ_FOREACH (part, &en->parts, link) {
         if (part->state == PART_PARKED)
             part->state = PART_LIVE;
@@ -315,7 +317,7 @@ static void leave_turn(struct engine *en)
     bool revoked = en->revoking;
     parts_drop_all(en, "revoked");
     quota_assign(en->quota, 0, 1, en->now);
-    en->revoking = en->lost = en->group_assigned = false;
+    en->revoking = en->lost = en->group_assigned = en->assigned = false;
     if (revoked && left)
         en->kafka.unassign(en->kafka.self, en->assignment);
     if (en->closing && !en->closed && !en->close_asked) {

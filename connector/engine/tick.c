@@ -45,7 +45,7 @@ void tick_turn(struct engine *en)
 
 int64_t tick_next_ms(const struct engine *en)
 {
-    if (en->tick_running || !en->group_assigned || en->lost || parts_rechecking(en) ||
+    if (en->tick_running || !en->assigned || en->lost || parts_rechecking(en) ||
         !wanted(en))
         return INT64_MAX;
     int64_t at = en->tick_not_before;
