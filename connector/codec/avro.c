@@ -273,6 +273,7 @@ int avro_decode(struct schemas *ss, const struct schema *sc, struct str datum,
             abort(); /* as mem_alloc does */
     }
     form->bloated = datum.len > KEEP_BYTES_MAX;
+    form->used = true;
     avro_reader_memory_set_source(ss->reader, datum.ptr, (int64_t)datum.len);
     if (avro_value_read(ss->reader, &form->value) != 0)
         return err_input(e, "BadValue", "%s", avro_strerror());
@@ -282,8 +283,12 @@ int avro_decode(struct schemas *ss, const struct schema *sc, struct str datum,
 
 void avro_begin(const struct schema *sc, struct cell *root)
 {
-    (void)avro_value_reset(&sc->form->value);
-    *root = (struct cell){sc->form->root, sc->form->value};
+    struct avro_form *form = sc->form;
+
+    if (form->used)
+        (void)avro_value_reset(&form->value);
+    form->used = true;
+    *root = (struct cell){form->root, form->value};
 }
 
 /* Writes the value into what is free of `out`; -1: it did not fit. */
@@ -328,5 +333,6 @@ int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out)
         out->data[start] = '\0';
     }
     (void)avro_value_reset(&form->value);
+    form->used = false;
     return rc;
 }

@@ -45,6 +45,7 @@ struct avro_form {
     avro_schema_t schema;
     avro_value_iface_t *iface;
     avro_value_t value; /* the one value that all records of this schema pass through */
+    bool used;          /* it is not as after a reset */
     bool bloated;       /* it holds a large datum: replaced before the next */
 };
 
@@ -102,11 +103,12 @@ size_t cell_size(const struct cell *c); /* of an array or map */
 /* Element i of an array or map (key may be NULL); false: it is null. */
 bool cell_at(const struct cell *c, size_t i, struct cell *out, const char **key);
 
-/* Reading with the promotions that lose nothing; -1: the value has another type. */
-int cell_string(const struct cell *c, struct arena *a,
-                struct str *out); /* enum, UTF-8 bytes */
-int cell_bytes(const struct cell *c, struct arena *a,
-               struct str *out);                    /* string, fixed */
+/* Reading with the promotions that lose nothing; -1: the value has another type. What is
+ * peeked at is valid as long as the value. */
+int cell_peek(const struct cell *c, struct str *out); /* a string; enum, UTF-8 bytes */
+int cell_peek_bytes(const struct cell *c, struct str *out); /* bytes; string, fixed */
+int cell_string(const struct cell *c, struct arena *a, struct str *out);
+int cell_bytes(const struct cell *c, struct arena *a, struct str *out);
 int cell_long(const struct cell *c, int64_t *out);  /* int */
 int cell_double(const struct cell *c, double *out); /* float */
 int cell_boolean(const struct cell *c, bool *out);

@@ -63,49 +63,71 @@ bool cell_at(const struct cell *c, size_t i, struct cell *out, const char **key)
            cell_unwrap(out);
 }
 
-static struct str keep(struct arena *a, const void *p, size_t n)
+static int peek_string(const struct cell *c, struct str *out)
 {
-    return (struct str){arena_strndup(a, p != NULL ? p : "", n), n};
-}
-
-static int get_string(const struct cell *c, struct arena *a, struct str *out)
-{
-    const char *s;
     size_t size;
 
-    if (avro_value_get_string(&c->value, &s, &size) != 0)
+    if (avro_value_get_string(&c->value, &out->ptr, &size) != 0)
         return -1;
-    *out = keep(a, s, size - 1); /* avro-c counts its NUL */
+    out->len = size - 1; /* avro-c counts its NUL */
     return 0;
+}
+
+int cell_peek_bytes(const struct cell *c, struct str *out)
+{
+    const void *p = NULL;
+
+    if (c->node->type == AVRO_STRING)
+        return peek_string(c, out);
+    if (c->node->type == AVRO_BYTES) {
+        if (avro_value_get_bytes(&c->value, &p, &out->len) != 0)
+            return -1;
+    } else if (c->node->type != AVRO_FIXED ||
+               avro_value_get_fixed(&c->value, &p, &out->len) != 0) {
+        return -1;
+    }
+    out->ptr = p != NULL ? p : "";
+    return 0;
+}
+
+int cell_peek(const struct cell *c, struct str *out)
+{
+    int symbol;
+
+    if (c->node->type == AVRO_STRING)
+        return peek_string(c, out);
+    if (c->node->type == AVRO_BYTES)
+        return cell_peek_bytes(c, out) == 0 && utf8_valid(*out) ? 0 : -1;
+    if (c->node->type != AVRO_ENUM || avro_value_get_enum(&c->value, &symbol) != 0)
+        return -1;
+    *out = str_of(c->node->names[symbol]);
+    return 0;
+}
+
+static int keep(struct arena *a, int rc, struct str *text)
+{
+    if (rc == 0)
+        text->ptr = arena_strndup(a, text->ptr, text->len);
+    return rc;
 }
 
 int cell_bytes(const struct cell *c, struct arena *a, struct str *out)
 {
-    const void *p;
-    size_t size;
+    struct str bytes;
 
-    if (c->node->type == AVRO_STRING)
-        return get_string(c, a, out);
-    if (c->node->type == AVRO_BYTES ? avro_value_get_bytes(&c->value, &p, &size) != 0
-                                    : c->node->type != AVRO_FIXED ||
-                                          avro_value_get_fixed(&c->value, &p, &size) != 0)
+    if (keep(a, cell_peek_bytes(c, &bytes), &bytes) != 0)
         return -1;
-    *out = keep(a, p, size);
+    *out = bytes;
     return 0;
 }
 
 int cell_string(const struct cell *c, struct arena *a, struct str *out)
 {
-    int symbol;
+    struct str text;
 
-    if (c->node->type == AVRO_STRING)
-        return get_string(c, a, out);
-    if (c->node->type == AVRO_BYTES)
-        return cell_bytes(c, a, out) == 0 && utf8_valid(*out) ? 0 : -1;
-    if (c->node->type != AVRO_ENUM || avro_value_get_enum(&c->value, &symbol) != 0)
+    if (keep(a, cell_peek(c, &text), &text) != 0)
         return -1;
-    *out = str_of(c->node->names[symbol]);
-    *out = keep(a, out->ptr, out->len);
+    *out = text;
     return 0;
 }
 

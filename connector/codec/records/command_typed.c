@@ -57,7 +57,7 @@ static int print_string(struct decode *d, const struct cell *c, const struct sha
 {
     struct str text;
 
-    if (cell_string(c, d->a, &text) != 0)
+    if (cell_peek(c, &text) != 0)
         return decode_mistyped(d, sh->name, "a string");
     return json_quote(out, text);
 }
@@ -67,7 +67,7 @@ static int print_json(struct decode *d, const struct cell *c, const struct shape
 {
     struct str text;
 
-    if (cell_string(c, d->a, &text) != 0)
+    if (cell_peek(c, &text) != 0)
         return decode_mistyped(d, sh->name, "a string");
     if (!json_is_valid(text))
         return refuse(d, sh, "must be JSON text");
@@ -265,7 +265,7 @@ static int read_with(struct decode *d, const struct cell *c, const struct shape 
     if (c->node->type != AVRO_ARRAY)
         return decode_mistyped(d, sh->name, "an array of strings");
     for (i = 0; i < cell_size(c); i++) {
-        if (!cell_at(c, i, &item, NULL) || cell_string(&item, d->a, &name) != 0)
+        if (!cell_at(c, i, &item, NULL) || cell_peek(&item, &name) != 0)
             return decode_mistyped(d, sh->name, "an array of strings");
         (void)buf_add_cstr(joined, i > 0 ? "," : "");
         (void)buf_add_str(joined, name);
@@ -341,7 +341,7 @@ static int read_nulls(struct decode *d, const struct cell *rec,
     for (i = 0; i < n; i++) {
         struct str *name = &out->names[out->n++];
 
-        if (!cell_at(&list, i, &item, NULL) || cell_string(&item, d->a, name) != 0)
+        if (!cell_at(&list, i, &item, NULL) || cell_peek(&item, name) != 0)
             return decode_mistyped(d, "set_null", "an array of strings");
         if (body_field(type, *name) == NULL)
             return err_input(d->e, "invalid-command",

@@ -19,7 +19,7 @@ struct filling {
     size_t hint;
 };
 
-static int print(const struct cell *c, struct arena *a, struct buf *out);
+static int print(const struct cell *c, struct buf *out);
 
 /* The schema is compiled in: a field that it lacks, or has as another type, is our bug.
  */
@@ -158,7 +158,7 @@ int result_encode(struct schemas *ss, const struct result *res, struct buf *out)
     return avro_encode(ss, sc, out);
 }
 
-static int print_members(const struct cell *c, struct arena *a, struct buf *out)
+static int print_members(const struct cell *c, struct buf *out)
 {
     bool array = c->node->type == AVRO_ARRAY;
     size_t n = cell_size(c), i;
@@ -174,7 +174,7 @@ static int print_members(const struct cell *c, struct arena *a, struct buf *out)
             (void)json_quote(out, str_of(key));
             (void)buf_add_char(out, ':');
         }
-        (void)(there ? print(&kid, a, out) : buf_add_cstr(out, "null"));
+        (void)(there ? print(&kid, out) : buf_add_cstr(out, "null"));
     }
     return buf_add_char(out, array ? ']' : '}');
 }
@@ -186,7 +186,7 @@ static int print_bytes(struct str bytes, struct buf *out)
     return buf_add_char(out, '"');
 }
 
-static int print(const struct cell *c, struct arena *a, struct buf *out)
+static int print(const struct cell *c, struct buf *out)
 {
     struct str s = STR_LIT("");
     int64_t n = 0;
@@ -196,11 +196,11 @@ static int print(const struct cell *c, struct arena *a, struct buf *out)
     switch (c->node->type) {
     case AVRO_STRING:
     case AVRO_ENUM:
-        (void)cell_string(c, a, &s);
+        (void)cell_peek(c, &s);
         return json_quote(out, s);
     case AVRO_BYTES:
     case AVRO_FIXED:
-        (void)cell_bytes(c, a, &s);
+        (void)cell_peek_bytes(c, &s);
         return print_bytes(s, out);
     case AVRO_INT32:
     case AVRO_INT64:
@@ -216,7 +216,7 @@ static int print(const struct cell *c, struct arena *a, struct buf *out)
     case AVRO_RECORD:
     case AVRO_MAP:
     case AVRO_ARRAY:
-        return print_members(c, a, out);
+        return print_members(c, out);
     case AVRO_NULL:
     case AVRO_UNION:
     case AVRO_LINK:
@@ -229,15 +229,12 @@ int avro_to_json(struct schemas *ss, struct str value, struct buf *out, struct e
 {
     const struct schema *sc;
     struct str datum;
-    struct arena a;
     struct cell root;
     int rc;
 
     if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
         avro_decode(ss, sc, datum, &root, e) != 0)
         return -1;
-    arena_init(&a, 0);
-    rc = cell_unwrap(&root) ? print(&root, &a, out) : buf_add_cstr(out, "null");
-    arena_fini(&a);
+    rc = cell_unwrap(&root) ? print(&root, out) : buf_add_cstr(out, "null");
     return rc == 0 ? 0 : err_input(e, "TooLarge", "the record as JSON is too large");
 }
