@@ -160,10 +160,10 @@ static int walk_count(struct walk *w, int64_t *count, const unsigned char **bloc
     *block_end = NULL;
     if (walk_long(w, count) != 0)
         return -1;
+    if (*count > AVRO_VALUES_MAX || *count < -(int64_t)AVRO_VALUES_MAX)
+        return err_input(w->e, "TooLarge", "more than %d values", AVRO_VALUES_MAX);
     if (*count >= 0)
         return 0;
-    if (*count < -(int64_t)AVRO_VALUES_MAX)
-        return err_input(w->e, "TooLarge", "more than %d values", AVRO_VALUES_MAX);
     *count = -*count;
     if (walk_long(w, &size) != 0)
         return -1;

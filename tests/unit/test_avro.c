@@ -7,6 +7,16 @@
     "{\"type\":\"record\",\"name\":\"" name "\",\"fields\":[" fields "]}"
 #define TREE RECORD("t.Tree", FIELD("kids", "{\"type\":\"array\",\"items\":\"t.Tree\"}"))
 
+/* Of most types one. */
+#define MIXED                                                                            \
+    "{\"type\":\"record\",\"name\":\"r\",\"fields\":["                                   \
+    "{\"name\":\"s\",\"type\":[\"null\",\"string\",\"long\"]},"                          \
+    "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":[\"boolean\",\"bytes\"]}},"   \
+    "{\"name\":\"e\",\"type\":"                                                          \
+    "{\"type\":\"enum\",\"name\":\"e\",\"symbols\":[\"A\",\"B\"]}},"                     \
+    "{\"name\":\"t\",\"type\":" TREE "},"                                                \
+    "{\"name\":\"d\",\"type\":\"double\"}]}"
+
 static char *repeat(const char *head, const char *piece, size_t n, const char *tail)
 {
     struct buf out;
@@ -249,6 +259,10 @@ static void the_walk_gives_the_reason(void **state)
         {"{\"type\":\"array\",\"items\":\"null\"}", BYTES("\x80\x89\x7a\0"), "TooLarge"},
         {"{\"type\":\"array\",\"items\":\"null\"}",
          BYTES("\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01\0"), "TooLarge"},
+        {"{\"type\":\"map\",\"values\":\"int\"}",
+         BYTES("\x80\x80\x80\x80\x08"
+               "ab"),
+         "TooLarge"},
         {"{\"type\":\"map\",\"values\":\"int\"}", BYTES("\2\2a\2\0"), NULL},
         {"{\"type\":\"map\",\"values\":\"int\"}", BYTES("\2\2\0\2\0"), "BadValue"},
         {"{\"type\":\"map\",\"values\":\"int\"}", BYTES("\2\2\xff\2\0"), "BadUtf8"},
@@ -336,19 +350,7 @@ static void a_full_buffer_is_left_as_it_was(void **state)
 /* Whatever passes the walk must decode: avro-c would leak what it could not. */
 static void mutated_bytes_never_get_past_the_walk_broken(void **state)
 {
-    static const char
-        text[] =
-            RECORD("r",
-                   FIELD("s", "[\"null\",\"string\",\"long\"]") "," FIELD("m", "{\"type\""
-                                                                               ":\"map\","
-                                                                               "\"values"
-                                                                               "\":["
-                                                                               "\"boolean"
-                                                                               "\","
-                                                                               "\"bytes\""
-                                                                               "]}") "," FIELD(
-                       "e", "{\"type\":\"enum\",\"name\":\"e\",\"symbols\":[\"A\",\"B\"]"
-                            "}") "," FIELD("t", TREE) "," FIELD("d", "\"double\""));
+    static const char text[] = MIXED;
     static const char datum[] = "\2\4ab"
                                 "\4\2k\0\1\2l\2\6xyz\0"
                                 "\2"
