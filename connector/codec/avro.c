@@ -1,255 +1,338 @@
-/* The bounded walk, and avro-c behind it: decode only what passed the walk, encode ours.
- */
+/* The bounded walk, and avro-c behind it: decodes what passed the walk, encodes what we
+ * filled in.
+ *
+ * Owns nothing: reader and writer are of struct schemas, the value of the schema's form.
+ * Invariant: avro_value_read is only called for bytes that avro_walk accepted for that
+ * schema. */
 #include "codec/avro.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "codec/framing.h"
 
-#define WALK_DEPTH_MAX 32
-#define WALK_ITEMS_MAX 100000
+enum {
+    VARINT_BYTES_MAX = 10,
+    KEEP_BYTES_MAX = 64 * 1024, /* a larger datum's value is not kept for reuse */
+    FIRST_BYTES = 1024
+};
 
 struct walk {
-    const unsigned char *p, *end;
-    size_t items;
-    int depth;
+    const unsigned char *at, *end;
+    size_t values;
+    unsigned depth; /* of records, arrays and maps around here */
     struct err *e;
 };
 
-static int walk(struct walk *w, const struct node *nd);
-static int walk_long(struct walk *w, int64_t *out);
-static int walk_bytes(struct walk *w, bool text);
-static int walk_blocks(struct walk *w, const struct node *nd);
-static int skip(struct walk *w, size_t n);
-static int refuse(struct walk *w, const char *reason, const char *what);
+static int walk_node(struct walk *w, const struct avro_node *node);
 
-int avro_walk(const struct schema *sc, struct str datum, struct err *e)
+static int truncated(struct walk *w, uint64_t missing)
 {
-    const unsigned char *p = (const unsigned char *)datum.ptr;
-    struct walk w = {p, p + datum.len, 0, 0, e};
-    if (walk(&w, sc->root))
-        return -1;
-    if (w.p != w.end)
-        return err_input(e, "TrailingBytes", "%zu bytes behind the end of the datum",
-                         (size_t)(w.end - w.p));
-    return 0;
-}
-
-int avro_decode(const struct schema *sc, struct str datum, struct err *e)
-{
-    avro_value_t value = sc->value;
-    if (avro_walk(sc, datum, e))
-        return -1;
-    avro_reader_t reader = avro_reader_memory(datum.ptr, (int64_t)datum.len);
-    avro_value_reset(&value);
-    int rc = avro_value_read(reader, &value);
-    avro_reader_free(reader);
-    return rc ? err_input(e, "BadValue", "the datum does not fit its schema") : 0;
-}
-
-int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out)
-{
-    avro_value_t value = sc->value;
-    size_t size = 0;
-    char prefix[10];
-    size_t n = framing_seal(ss, sc, prefix);
-    if (avro_value_sizeof(&value, &size) || buf_add(out, prefix, n) ||
-        buf_reserve(out, size))
-        return -1;
-    if (size == 0)
-        return 0;
-    avro_writer_t writer = avro_writer_memory(out->data + out->len, (int64_t)size);
-    int rc = avro_value_write(writer, &value);
-    avro_writer_free(writer);
-    if (rc)
-        return -1;
-    out->len += size;
-    out->data[out->len] = 0;
-    return 0;
-}
-
-bool avro_field(const avro_value_t *record, const char *name, avro_value_t *out)
-{
-    avro_value_t field;
-    if (avro_value_get_by_name(record, name, &field, NULL))
-        return false;
-    return avro_unwrap(&field, out);
-}
-
-bool avro_unwrap(const avro_value_t *value, avro_value_t *out)
-{
-    *out = *value;
-    while (avro_value_get_type(out) == AVRO_UNION) {
-        avro_value_t inner;
-        if (avro_value_get_current_branch(out, &inner))
-            return false;
-        *out = inner;
-    }
-    return avro_value_get_type(out) != AVRO_NULL;
-}
-
-bool avro_text(const avro_value_t *value, struct str *out)
-{
-    const void *p = NULL;
-    const char *s = NULL;
-    size_t size = 0;
-    int symbol;
-    switch ((int)avro_value_get_type(value)) {
-    case AVRO_STRING:
-        if (avro_value_get_string(value, &s, &size))
-            return false;
-        *out = (struct str){s, size > 0 ? size - 1 : 0}; /* the library counts its NUL */
-        return true;
-    case AVRO_BYTES:
-        if (avro_value_get_bytes(value, &p, &size))
-            return false;
-        *out = (struct str){p != NULL ? p : "", size};
-        return true;
-    case AVRO_ENUM:
-        if (avro_value_get_enum(value, &symbol))
-            return false;
-        *out = str_of(avro_schema_enum_get(avro_value_get_schema(value), symbol));
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int walk(struct walk *w, const struct node *nd)
-{
-    int64_t n;
-    if (w->depth >= WALK_DEPTH_MAX)
-        return refuse(w, "TooDeep", "nested deeper than 32 levels");
-    if (++w->items > WALK_ITEMS_MAX)
-        return refuse(w, "TooLarge", "more than 100,000 values");
-    switch (nd->type) {
-    case NODE_NULL:
-        return 0;
-    case NODE_BOOLEAN:
-        if (w->p<w->end && * w->p> 1)
-            return refuse(w, "BadValue", "a boolean that is neither 0 nor 1");
-        return skip(w, 1);
-    case NODE_INT:
-        if (walk_long(w, &n))
-            return -1;
-        return n < INT32_MIN || n > INT32_MAX ? refuse(w, "BadValue", "int out of range")
-                                              : 0;
-    case NODE_LONG:
-        return walk_long(w, &n);
-    case NODE_FLOAT:
-        return skip(w, 4);
-    case NODE_DOUBLE:
-        return skip(w, 8);
-    case NODE_BYTES:
-    case NODE_STRING:
-        return walk_bytes(w, nd->type == NODE_STRING);
-    case NODE_FIXED:
-        return skip(w, nd->n);
-    case NODE_ENUM:
-        if (walk_long(w, &n))
-            return -1;
-        return n < 0 || (size_t)n >= nd->n ? refuse(w, "BadValue", "enum out of range")
-                                           : 0;
-    case NODE_UNION:
-        if (walk_long(w, &n))
-            return -1;
-        if (n < 0 || (size_t)n >= nd->n)
-            return refuse(w, "BadValue", "union branch out of range");
-        w->depth++;
-        if (walk(w, nd->parts[n]))
-            return -1;
-        w->depth--;
-        return 0;
-    case NODE_RECORD:
-        w->depth++;
-        for (size_t i = 0; i < nd->n; i++)
-            if (walk(w, nd->parts[i]))
-                return -1;
-        w->depth--;
-        return 0;
-    case NODE_ARRAY:
-    case NODE_MAP:
-        return walk_blocks(w, nd);
-    }
-    return -1;
-}
-
-static int walk_blocks(struct walk *w, const struct node *nd)
-{
-    int64_t count, size;
-    w->depth++;
-    for (;;) {
-        if (walk_long(w, &count))
-            return -1;
-        if (count == 0)
-            break;
-        const unsigned char *end = NULL;
-        if (count < 0) {
-            if (count == INT64_MIN || walk_long(w, &size))
-                return refuse(w, "Truncated", "broken block");
-            if (size < 0 || size > w->end - w->p)
-                return refuse(w, "Truncated", "a block longer than the datum");
-            count = -count;
-            end = w->p + size;
-        }
-        if (count > WALK_ITEMS_MAX)
-            return refuse(w, "TooLarge", "more than 100,000 items");
-        for (int64_t i = 0; i < count; i++) {
-            if (nd->type == NODE_MAP && walk_bytes(w, true))
-                return -1;
-            if (walk(w, nd->parts[0]))
-                return -1;
-        }
-        if (end != NULL && w->p != end)
-            return refuse(w, "BadValue", "a block whose size is not true");
-    }
-    w->depth--;
-    return 0;
+    return err_input(w->e, "Truncated", "%llu bytes wanted, %td left",
+                     (unsigned long long)missing, w->end - w->at);
 }
 
 static int walk_long(struct walk *w, int64_t *out)
 {
-    uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 7) {
-        if (w->p == w->end)
-            return refuse(w, "Truncated", "ends inside a number");
-        unsigned char byte = *w->p++;
-        if (shift == 63 && byte > 1)
+    uint64_t n = 0;
+    unsigned i;
+
+    for (i = 0; i < VARINT_BYTES_MAX; i++) {
+        unsigned char byte;
+
+        if (w->at == w->end)
+            return truncated(w, 1);
+        byte = *w->at++;
+        if (i == VARINT_BYTES_MAX - 1 && byte > 1)
             break;
-        value |= (uint64_t)(byte & 127) << shift;
-        if (byte < 128) {
-            *out = (int64_t)(value >> 1 ^ -(value & 1));
+        n |= (uint64_t)(byte & 0x7f) << (7 * i);
+        if (byte < 0x80) {
+            *out = (int64_t)(n >> 1) ^ -(int64_t)(n & 1);
             return 0;
         }
     }
-    return refuse(w, "BadValue", "a number longer than 64 bits");
+    return err_input(w->e, "BadValue", "a number of more than 64 bits");
 }
 
-static int walk_bytes(struct walk *w, bool text)
+static int walk_int(struct walk *w)
 {
     int64_t n;
-    if (walk_long(w, &n))
+
+    if (walk_long(w, &n) != 0)
+        return -1;
+    if (n < INT32_MIN || n > INT32_MAX)
+        return err_input(w->e, "BadValue", "an int of more than 32 bits");
+    return 0;
+}
+
+/* An index below `n`: of a union's branch or an enum's symbol. */
+static int walk_index(struct walk *w, size_t n, const char *what, size_t *out)
+{
+    int64_t i;
+
+    if (walk_long(w, &i) != 0)
+        return -1;
+    if (i < 0 || (uint64_t)i >= n)
+        return err_input(w->e, "BadValue", "%s %lld of %zu", what, (long long)i, n);
+    *out = (size_t)i;
+    return 0;
+}
+
+static int walk_boolean(struct walk *w)
+{
+    if (w->at == w->end)
+        return truncated(w, 1);
+    if (*w->at > 1)
+        return err_input(w->e, "BadValue", "a boolean of %u", *w->at);
+    w->at++;
+    return 0;
+}
+
+static int walk_fixed(struct walk *w, size_t n)
+{
+    if (n > (size_t)(w->end - w->at))
+        return truncated(w, n);
+    w->at += n;
+    return 0;
+}
+
+static int walk_bytes(struct walk *w, struct str *out)
+{
+    int64_t n;
+
+    if (walk_long(w, &n) != 0)
         return -1;
     if (n < 0)
-        return refuse(w, "BadValue", "negative length");
-    if (n > w->end - w->p)
-        return refuse(w, "Truncated", "a string longer than what is left");
-    struct str s = {(const char *)w->p, (size_t)n};
-    if (text && !utf8_valid(s))
-        return refuse(w, "BadUtf8", "a string that is not UTF-8");
-    w->p += n;
+        return err_input(w->e, "BadValue", "a length of %lld", (long long)n);
+    if (n > w->end - w->at)
+        return truncated(w, (uint64_t)n);
+    *out = (struct str){(const char *)w->at, (size_t)n};
+    w->at += n;
     return 0;
 }
 
-static int skip(struct walk *w, size_t n)
+static int walk_string(struct walk *w, struct str *out)
 {
-    if ((size_t)(w->end - w->p) < n)
-        return refuse(w, "Truncated", "ends inside a value");
-    w->p += n;
+    if (walk_bytes(w, out) != 0)
+        return -1;
+    if (!utf8_valid(*out))
+        return err_input(w->e, "BadUtf8", "a string that is not UTF-8");
     return 0;
 }
 
-static int refuse(struct walk *w, const char *reason, const char *what)
+/* avro-c keeps keys as C strings: one with a NUL would become another key. */
+static int walk_key(struct walk *w)
 {
-    return err_input(w->e, reason, "%s", what);
+    struct str key;
+
+    if (walk_string(w, &key) != 0)
+        return -1;
+    if (memchr(key.ptr, '\0', key.len) != NULL)
+        return err_input(w->e, "BadValue", "a map's key with a NUL in it");
+    return 0;
+}
+
+static int walk_record(struct walk *w, const struct avro_node *node)
+{
+    size_t i;
+
+    for (i = 0; i < node->n; i++)
+        if (walk_node(w, node->kids[i]) != 0)
+            return err_prefix(w->e, "%s", node->names[i]);
+    return 0;
+}
+
+static int walk_union(struct walk *w, const struct avro_node *node)
+{
+    size_t branch = 0;
+
+    if (walk_index(w, node->n, "union branch", &branch) != 0)
+        return -1;
+    return walk_node(w, node->kids[branch]);
+}
+
+/* The count of the next block; 0: no more. A negative one is followed by the block's
+ * size. */
+static int walk_count(struct walk *w, int64_t *count, const unsigned char **block_end)
+{
+    int64_t size;
+
+    *block_end = NULL;
+    if (walk_long(w, count) != 0)
+        return -1;
+    if (*count > AVRO_VALUES_MAX || *count < -(int64_t)AVRO_VALUES_MAX)
+        return err_input(w->e, "TooLarge", "more than %d values", AVRO_VALUES_MAX);
+    if (*count >= 0)
+        return 0;
+    *count = -*count;
+    if (walk_long(w, &size) != 0)
+        return -1;
+    if (size < 0)
+        return err_input(w->e, "BadValue", "a block of %lld bytes", (long long)size);
+    if (size > w->end - w->at)
+        return truncated(w, (uint64_t)size);
+    *block_end = w->at + size;
+    return 0;
+}
+
+static int walk_blocks(struct walk *w, const struct avro_node *node)
+{
+    const unsigned char *block_end;
+    int64_t count, i;
+
+    for (;;) {
+        if (walk_count(w, &count, &block_end) != 0)
+            return -1;
+        if (count == 0)
+            return 0;
+        for (i = 0; i < count; i++) {
+            if (node->type == AVRO_MAP && walk_key(w) != 0)
+                return -1;
+            if (walk_node(w, node->kids[0]) != 0)
+                return -1;
+        }
+        if (block_end != NULL && w->at != block_end)
+            return err_input(w->e, "BadValue", "a block that is not as long as it says");
+    }
+}
+
+static int walk_nested(struct walk *w, const struct avro_node *node)
+{
+    int rc;
+
+    if (++w->depth > AVRO_DEPTH_MAX)
+        return err_input(w->e, "TooDeep", "nested deeper than %d", AVRO_DEPTH_MAX);
+    rc = node->type == AVRO_RECORD ? walk_record(w, node) : walk_blocks(w, node);
+    w->depth--;
+    return rc;
+}
+
+static int walk_node(struct walk *w, const struct avro_node *node)
+{
+    struct str s;
+    int64_t n;
+    size_t i;
+
+    if (++w->values > AVRO_VALUES_MAX)
+        return err_input(w->e, "TooLarge", "more than %d values", AVRO_VALUES_MAX);
+    switch (node->type) {
+    case AVRO_NULL:
+        return 0;
+    case AVRO_BOOLEAN:
+        return walk_boolean(w);
+    case AVRO_INT32:
+        return walk_int(w);
+    case AVRO_INT64:
+        return walk_long(w, &n);
+    case AVRO_FLOAT:
+        return walk_fixed(w, 4);
+    case AVRO_DOUBLE:
+        return walk_fixed(w, 8);
+    case AVRO_FIXED:
+        return walk_fixed(w, node->n);
+    case AVRO_BYTES:
+        return walk_bytes(w, &s);
+    case AVRO_STRING:
+        return walk_string(w, &s);
+    case AVRO_ENUM:
+        return walk_index(w, node->n, "enum symbol", &i);
+    case AVRO_UNION:
+        return walk_union(w, node);
+    case AVRO_RECORD:
+    case AVRO_ARRAY:
+    case AVRO_MAP:
+        return walk_nested(w, node);
+    case AVRO_LINK:
+        break;
+    }
+    abort(); /* the compiler makes no other node */
+}
+
+int avro_walk(const struct avro_node *root, struct str datum, struct err *e)
+{
+    const unsigned char *at = (const unsigned char *)datum.ptr;
+    struct walk w = {.at = at, .end = at + datum.len, .e = e};
+
+    if (walk_node(&w, root) != 0)
+        return -1;
+    if (w.at != w.end)
+        return err_input(e, "TrailingBytes", "%td bytes behind the value", w.end - w.at);
+    return 0;
+}
+
+int avro_decode(struct schemas *ss, const struct schema *sc, struct str datum,
+                struct cell *out, struct err *e)
+{
+    struct avro_form *form = sc->form;
+
+    if (avro_walk(form->root, datum, e) != 0)
+        return -1;
+    if (form->bloated) {
+        avro_value_decref(&form->value);
+        if (avro_generic_value_new(form->iface, &form->value) != 0)
+            abort(); /* as mem_alloc does */
+    }
+    form->bloated = datum.len > KEEP_BYTES_MAX;
+    form->used = true;
+    avro_reader_memory_set_source(ss->reader, datum.ptr, (int64_t)datum.len);
+    if (avro_value_read(ss->reader, &form->value) != 0)
+        return err_input(e, "BadValue", "%s", avro_strerror());
+    *out = (struct cell){form->root, form->value};
+    return 0;
+}
+
+void avro_begin(const struct schema *sc, struct cell *root)
+{
+    struct avro_form *form = sc->form;
+
+    if (form->used)
+        (void)avro_value_reset(&form->value);
+    form->used = true;
+    *root = (struct cell){form->root, form->value};
+}
+
+/* Writes the value into what is free of `out`; -1: it did not fit. */
+static int write_value(struct schemas *ss, avro_value_t *value, struct buf *out)
+{
+    avro_writer_memory_set_dest(ss->writer, out->data + out->len,
+                                (int64_t)(out->cap - out->len - 1));
+    if (avro_value_write(ss->writer, value) != 0)
+        return -1;
+    out->len += (size_t)avro_writer_tell(ss->writer);
+    out->data[out->len] = '\0';
+    return 0;
+}
+
+/* Measuring costs half as much as writing: only done when the first try did not fit. */
+static int add_value(struct schemas *ss, avro_value_t *value, struct buf *out)
+{
+    size_t size;
+
+    if (write_value(ss, value, out) == 0)
+        return 0;
+    if (avro_value_sizeof(value, &size) != 0)
+        abort(); /* a field was not set: ours */
+    if (buf_reserve(out, size) != 0)
+        return -1;
+    return write_value(ss, value, out);
+}
+
+int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out)
+{
+    struct avro_form *form = sc->form;
+    size_t start = out->len;
+    char prefix[10];
+    int rc = -1;
+
+    if (out->max - out->len >= FIRST_BYTES)
+        (void)buf_reserve(out, FIRST_BYTES);
+    if (buf_add(out, prefix, framing_seal(ss, sc, prefix)) == 0)
+        rc = add_value(ss, &form->value, out);
+    if (rc != 0 && out->data != NULL) {
+        out->len = start;
+        out->data[start] = '\0';
+    }
+    (void)avro_value_reset(&form->value);
+    form->used = false;
+    return rc;
 }

@@ -1,4 +1,6 @@
-/* See framing.h. */
+/* Framing without a registry: single-object encoding, and what a user is told of all
+ * else. Owns nothing. Invariant: a schema is only returned when its fingerprint is known.
+ */
 #include "codec/framing.h"
 
 #include <stdio.h>

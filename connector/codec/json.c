@@ -268,52 +268,57 @@ json_t *json_parse(struct str text, bool strict, struct err *e)
 /* Behind the string whose opening quote is at `at`; end when it does not close. */
 static const char *skip_string(const char *at, const char *end)
 {
-    for (at++; at < end; at++) {
-        if (*at == '"')
-            return at + 1;
-        if (*at == '\\')
-            at++;
+    const char *from = at + 1, *quote, *slash;
+
+    for (at = from; at < end; at = quote + 1) {
+        quote = memchr(at, '"', (size_t)(end - at));
+        if (quote == NULL)
+            return end;
+        for (slash = quote; slash > from && slash[-1] == '\\'; slash--)
+            continue;
+        if ((quote - slash) % 2 == 0)
+            return quote + 1;
     }
     return end;
 }
 
-/* Behind the value that starts at `at`, by counting brackets only. */
-static const char *skip_value(const char *at, const char *end)
+/* Behind the object or array whose opening bracket is at `at`, by counting brackets only.
+ */
+static const char *skip_container(const char *at, const char *end)
 {
-    size_t depth = 0;
+    static const signed char weight[256] = {
+        ['"'] = 2, ['{'] = 1, ['['] = 1, ['}'] = -1, [']'] = -1};
+    int64_t depth = 0;
 
-    if (at < end && *at == '"')
-        return skip_string(at, end);
     while (at < end) {
-        switch (*at) {
-        case '"':
+        signed char w = weight[(unsigned char)*at];
+
+        if (w == 2) {
             at = skip_string(at, end);
             continue;
-        case '{':
-        case '[':
-            depth++;
-            break;
-        case '}':
-        case ']':
-            if (depth == 0)
-                return at;
-            if (--depth == 0)
-                return at + 1;
-            break;
-        case ',':
-        case ' ':
-        case '\n':
-        case '\t':
-        case '\r':
-            if (depth == 0)
-                return at;
-            break;
-        default:
-            break;
         }
         at++;
+        depth += w;
+        if (w < 0 && depth <= 0)
+            return at;
     }
     return end;
+}
+
+static const char *skip_word(const char *at, const char *end)
+{
+    while (at < end && strchr(",]} \n\t\r", *at) == NULL)
+        at++;
+    return at;
+}
+
+static const char *skip_value(const char *at, const char *end)
+{
+    if (at == end)
+        return end;
+    if (*at == '"')
+        return skip_string(at, end);
+    return *at == '{' || *at == '[' ? skip_container(at, end) : skip_word(at, end);
 }
 
 /* Moves to the next element of the container opened by `open`: behind the bracket at
@@ -518,7 +523,12 @@ int json_unquote(struct str literal, char *out, size_t size)
     struct str text;
     int rc = -1;
 
-    arena_init(&a, 256);
+    if (literal.len <= size && is_string(literal)) { /* never longer than it is escaped */
+        text = (struct str){out, unescape(literal, out)};
+        out[text.len] = '\0';
+        return memchr(out, '\0', text.len) == NULL ? 0 : -1;
+    }
+    arena_init(&a, 0);
     if (json_unquote_arena(literal, &a, &text) == 0 && text.len < size &&
         memchr(text.ptr, '\0', text.len) == NULL) {
         memcpy(out, text.ptr, text.len + 1);
@@ -528,7 +538,7 @@ int json_unquote(struct str literal, char *out, size_t size)
     return rc;
 }
 
-/* The escape for a character that must not stand in a literal as it is, or NULL. */
+/* The escape for a character that must not stand in a literal as it is. */
 static const char *escape_of(unsigned char c, char six[7])
 {
     switch (c) {
@@ -543,8 +553,6 @@ static const char *escape_of(unsigned char c, char six[7])
     case '\t':
         return "\\t";
     default:
-        if (c >= 0x20)
-            return NULL;
         (void)snprintf(six, 7, "\\u%04x", c);
         return six;
     }
@@ -558,12 +566,12 @@ int json_quote(struct buf *out, struct str text)
     (void)buf_reserve(out, text.len + 2);
     (void)buf_add_char(out, '"');
     for (i = 0; i < text.len; i++) {
-        const char *escape = escape_of((unsigned char)text.ptr[i], six);
+        unsigned char c = (unsigned char)text.ptr[i];
 
-        if (escape == NULL)
+        if (c >= 0x20 && c != '"' && c != '\\')
             continue;
         (void)buf_add(out, text.ptr + from, i - from);
-        (void)buf_add_cstr(out, escape);
+        (void)buf_add_cstr(out, escape_of(c, six));
         from = i + 1;
     }
     if (text.len > from)

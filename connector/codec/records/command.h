@@ -39,15 +39,17 @@ struct command {
 
 /* Decodes an Avro record: generic (front.Command) or typed, by the writer schema's full
  * name; fields by name. The bounded walk runs first. FRAMING_BAD: e->reason is one of
- * NotFramed SchemaUnknown Truncated TrailingBytes TooLarge TooDeep BadUtf8 BadValue
- * BadJson RecordUnknown. */
+ * Empty NotFramed WrongFormat SchemaUnknown Truncated TrailingBytes TooLarge TooDeep
+ * BadUtf8 BadValue RecordUnknown (dead letter), or "invalid-command" (REJECTED: operation
+ * missing, set_null, text that is not JSON ...; what was read so far is in `out`). */
 enum framing_result command_decode_avro(struct schemas *ss, typed_find_fn *find,
                                         struct str value, struct arena *a,
                                         struct command *out, struct err *e);
 
-/* Decodes a JSON command (contracts §3). -1 with ERR_INPUT: e->reason BadJson/BadUtf8/...
- * means dead letter; e->reason "invalid-command" means REJECTED (unknown field, wrong
- * type: names the nearest). */
+/* Decodes a JSON command (contracts §3). -1 with ERR_INPUT: e->reason Empty WrongFormat
+ * BadJson BadUtf8 TooDeep TooLarge means dead letter; e->reason "invalid-command" means
+ * REJECTED (unknown field, wrong type: names the nearest): command_id and operation are
+ * in `out` if they could be read. Texts may point into `value`. */
 int command_decode_json(struct str value, struct arena *a, struct command *out,
                         struct err *e);
 

@@ -1,236 +1,240 @@
-/* See result.h. */
+/* Results out, and any of our records as JSON.
+ * Owns nothing. Invariant: result_encode sets every field of front.Result. */
 #include "codec/records/result.h"
 
-#include <openssl/evp.h>
-#include <string.h>
+#include <inttypes.h>
+#include <stdlib.h>
 
 #include "codec/avro.h"
+#include "codec/base64.h"
 #include "codec/framing.h"
 #include "codec/json.h"
 
 const char *const outcome_names[OUTCOMES + 1] = {
     "SUCCEEDED", "FAILED", "REJECTED", "EXPIRED", "IN_DOUBT", "CANCELLED", NULL};
 
-static void put_text(avro_value_t *record, const char *name, struct str s);
-static void put_optional(avro_value_t *record, const char *name, struct str s);
-static void put_number(avro_value_t *record, const char *name, int64_t n, bool is_int);
-static void put_bytes(avro_value_t *record, const char *name, struct str s);
-static void put_bool(avro_value_t *record, const char *name, bool b);
-static void put_time(avro_value_t *record, const char *name, int64_t ms);
-static void put_error(avro_value_t *record, const struct result *res);
-static void put_quota(avro_value_t *record, const struct result *res);
-static int to_json(const avro_value_t *value, struct buf *out);
-static int to_json_members(const avro_value_t *value, struct buf *out);
-static int base64(struct str s, struct buf *out);
+/* A record being filled, field after field. */
+struct filling {
+    struct cell rec;
+    size_t hint;
+};
+
+static int print(const struct cell *c, struct buf *out);
+
+/* The schema is compiled in: a field that it lacks, or has as another type, is our bug.
+ */
+static struct cell place(struct filling *f, const char *name)
+{
+    struct cell c;
+
+    if (!cell_place(&f->rec, name, &f->hint, &c))
+        abort();
+    return c;
+}
+
+static void must(int rc)
+{
+    if (rc != 0)
+        abort();
+}
+
+static void put_text(struct filling *f, const char *name, struct str s)
+{
+    struct cell c = place(f, name);
+
+    must(cell_set_string(&c, s));
+}
+
+static void put_optional(struct filling *f, const char *name, struct str s)
+{
+    struct cell c = place(f, name);
+
+    must(s.ptr != NULL ? cell_set_string(&c, s) : cell_set_null(&c));
+}
+
+static void put_bytes(struct filling *f, const char *name, struct str s)
+{
+    struct cell c = place(f, name);
+
+    must(s.ptr != NULL ? cell_set_bytes(&c, s) : cell_set_null(&c));
+}
+
+static void put_number(struct filling *f, const char *name, int64_t n)
+{
+    struct cell c = place(f, name);
+
+    must(n != NO_NUMBER ? cell_set_long(&c, n) : cell_set_null(&c));
+}
+
+/* A number of somebody else into an int: at most as large as it can be. */
+static void put_int(struct filling *f, const char *name, int64_t n)
+{
+    if (n != NO_NUMBER && n > INT32_MAX)
+        n = INT32_MAX;
+    if (n != NO_NUMBER && n < INT32_MIN)
+        n = INT32_MIN;
+    put_number(f, name, n);
+}
+
+static void put_boolean(struct filling *f, const char *name, bool b)
+{
+    struct cell c = place(f, name);
+
+    must(cell_set_boolean(&c, b));
+}
+
+/* Enters the nullable record `name`; false: it is to be null, and is now. */
+static bool enter(struct filling *f, const char *name, bool there, struct filling *out)
+{
+    struct cell c = place(f, name);
+
+    if (!there) {
+        must(cell_set_null(&c));
+        return false;
+    }
+    *out = (struct filling){.hint = 0};
+    must(cell_enter(&c, AVRO_RECORD, &out->rec));
+    return true;
+}
+
+static void put_error(struct filling *f, const struct result *res)
+{
+    struct filling error;
+    struct cell details, item;
+    size_t i;
+
+    if (!enter(f, "error", res->error.kind.ptr != NULL, &error))
+        return;
+    put_text(&error, "kind", res->error.kind);
+    put_optional(&error, "title", res->error.title);
+    put_text(&error, "message", res->error.message);
+    details = place(&error, "details");
+    for (i = 0; i < res->error.n_details; i++) {
+        cell_append(&details, &item);
+        must(cell_set_string(&item, res->error.details[i]));
+    }
+}
+
+static void put_quota(struct filling *f, const struct result *res)
+{
+    struct filling quota;
+
+    if (!enter(f, "quota", res->quota.known, &quota))
+        return;
+    put_int(&quota, "limit", res->quota.limit);
+    put_int(&quota, "remaining", res->quota.remaining);
+    put_number(&quota, "reset_at", res->quota.reset_at);
+}
 
 int result_encode(struct schemas *ss, const struct result *res, struct buf *out)
 {
     const struct schema *sc = schemas_xget(ss, "front.Result");
-    avro_value_t v = sc->value;
-    avro_value_reset(&v);
-    put_text(&v, "command_id", res->command_id);
-    put_text(&v, "operation", res->operation);
-    put_text(&v, "outcome", str_of(outcome_names[res->outcome]));
-    put_number(&v, "http_status", res->http_status, true);
-    put_optional(&v, "resource_id", res->resource_id);
-    put_optional(&v, "response", res->response);
-    put_bytes(&v, "content", res->content);
-    put_optional(&v, "content_type", res->content_type);
-    put_bool(&v, "truncated", res->truncated);
-    put_error(&v, res);
-    avro_value_t field;
-    avro_value_get_by_name(&v, "attempts", &field, NULL);
-    avro_value_set_int(&field, (int32_t)res->attempts);
-    put_number(&v, "items", res->items, false);
-    put_number(&v, "pages", res->pages, false);
-    put_bool(&v, "replayed", res->replayed);
-    put_bool(&v, "recovered", res->recovered);
-    put_time(&v, "received_at", res->received_at);
-    put_number(&v, "started_at", res->started_at, false);
-    put_time(&v, "finished_at", res->finished_at);
-    put_quota(&v, res);
-    put_optional(&v, "source_topic", res->source_topic);
-    put_number(&v, "source_partition", res->source_partition, true);
-    put_number(&v, "source_offset", res->source_offset, false);
-    put_optional(&v, "request_digest", res->request_digest);
+    struct filling f = {.hint = 0};
+
+    avro_begin(sc, &f.rec);
+    put_text(&f, "command_id", res->command_id);
+    put_text(&f, "operation", res->operation);
+    put_text(&f, "outcome", str_of(outcome_names[res->outcome]));
+    put_int(&f, "http_status", res->http_status);
+    put_optional(&f, "resource_id", res->resource_id);
+    put_optional(&f, "response", res->response);
+    put_bytes(&f, "content", res->content);
+    put_optional(&f, "content_type", res->content_type);
+    put_boolean(&f, "truncated", res->truncated);
+    put_error(&f, res);
+    put_int(&f, "attempts", res->attempts);
+    put_number(&f, "items", res->items);
+    put_number(&f, "pages", res->pages);
+    put_boolean(&f, "replayed", res->replayed);
+    put_boolean(&f, "recovered", res->recovered);
+    put_number(&f, "received_at", res->received_at);
+    put_number(&f, "started_at", res->started_at);
+    put_number(&f, "finished_at", res->finished_at);
+    put_quota(&f, res);
+    put_optional(&f, "source_topic", res->source_topic);
+    put_int(&f, "source_partition", res->source_partition);
+    put_number(&f, "source_offset", res->source_offset);
+    put_optional(&f, "request_digest", res->request_digest);
     return avro_encode(ss, sc, out);
+}
+
+static int print_members(const struct cell *c, struct buf *out)
+{
+    bool array = c->node->type == AVRO_ARRAY;
+    size_t n = cell_size(c), i;
+    struct cell kid;
+
+    (void)buf_add_char(out, array ? '[' : '{');
+    for (i = 0; i < n && !out->over; i++) {
+        const char *key = "";
+        bool there = cell_at(c, i, &kid, &key);
+
+        (void)buf_add_cstr(out, i > 0 ? "," : "");
+        if (!array) {
+            (void)json_quote(out, str_of(key));
+            (void)buf_add_char(out, ':');
+        }
+        (void)(there ? print(&kid, out) : buf_add_cstr(out, "null"));
+    }
+    return buf_add_char(out, array ? ']' : '}');
+}
+
+static int print_bytes(struct str bytes, struct buf *out)
+{
+    (void)buf_add_char(out, '"');
+    (void)base64_encode(bytes, out);
+    return buf_add_char(out, '"');
+}
+
+static int print(const struct cell *c, struct buf *out)
+{
+    struct str s = STR_LIT("");
+    int64_t n = 0;
+    double x = 0;
+    bool b = false;
+
+    switch (c->node->type) {
+    case AVRO_STRING:
+    case AVRO_ENUM:
+        (void)cell_peek(c, &s);
+        return json_quote(out, s);
+    case AVRO_BYTES:
+    case AVRO_FIXED:
+        (void)cell_peek_bytes(c, &s);
+        return print_bytes(s, out);
+    case AVRO_INT32:
+    case AVRO_INT64:
+        (void)cell_long(c, &n);
+        return buf_printf(out, "%" PRId64, n);
+    case AVRO_FLOAT:
+    case AVRO_DOUBLE:
+        (void)cell_double(c, &x);
+        return json_double(out, x);
+    case AVRO_BOOLEAN:
+        (void)cell_boolean(c, &b);
+        return buf_add_cstr(out, b ? "true" : "false");
+    case AVRO_RECORD:
+    case AVRO_MAP:
+    case AVRO_ARRAY:
+        return print_members(c, out);
+    case AVRO_NULL:
+    case AVRO_UNION:
+    case AVRO_LINK:
+        break; /* null; the others were entered */
+    }
+    return buf_add_cstr(out, "null");
 }
 
 int avro_to_json(struct schemas *ss, struct str value, struct buf *out, struct err *e)
 {
     const struct schema *sc;
     struct str datum;
+    struct cell root;
+    int rc;
+
     if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
-        avro_decode(sc, datum, e))
+        avro_decode(ss, sc, datum, &root, e) != 0)
         return -1;
-    if (to_json(&sc->value, out))
-        return err_input(e, "TooLarge", "the record is too large to print");
-    return 0;
-}
-
-static void put_text(avro_value_t *record, const char *name, struct str s)
-{
-    avro_value_t field;
-    avro_value_get_by_name(record, name, &field, NULL);
-    /* set_string_len counts a NUL that a slice does not have: give it a copy */
-    char *copy = mem_strndup(s.ptr, s.len);
-    avro_value_set_string_len(&field, copy, s.len + 1);
-    mem_free(copy);
-}
-
-/* Branch 0 is null, branch 1 the value: so are all optional fields of our records. */
-static bool branch(avro_value_t *record, const char *name, bool present,
-                   avro_value_t *out)
-{
-    avro_value_t field;
-    avro_value_get_by_name(record, name, &field, NULL);
-    avro_value_set_branch(&field, present ? 1 : 0, out);
-    return present;
-}
-
-static void put_optional(avro_value_t *record, const char *name, struct str s)
-{
-    avro_value_t value;
-    if (!branch(record, name, s.ptr != NULL, &value))
-        return;
-    char *copy = mem_strndup(s.ptr, s.len);
-    avro_value_set_string_len(&value, copy, s.len + 1);
-    mem_free(copy);
-}
-
-static void put_number(avro_value_t *record, const char *name, int64_t n, bool is_int)
-{
-    avro_value_t value;
-    if (!branch(record, name, n != NO_NUMBER, &value))
-        return;
-    if (is_int)
-        avro_value_set_int(&value, (int32_t)n);
-    else
-        avro_value_set_long(&value, n);
-}
-
-static void put_bytes(avro_value_t *record, const char *name, struct str s)
-{
-    avro_value_t value;
-    if (branch(record, name, s.ptr != NULL, &value))
-        avro_value_set_bytes(&value, mem_unconst(s.ptr), s.len);
-}
-
-static void put_bool(avro_value_t *record, const char *name, bool b)
-{
-    avro_value_t field;
-    avro_value_get_by_name(record, name, &field, NULL);
-    avro_value_set_boolean(&field, b);
-}
-
-static void put_time(avro_value_t *record, const char *name, int64_t ms)
-{
-    avro_value_t field;
-    avro_value_get_by_name(record, name, &field, NULL);
-    avro_value_set_long(&field, ms);
-}
-
-static void put_error(avro_value_t *record, const struct result *res)
-{
-    avro_value_t error, details, item;
-    if (!branch(record, "error", res->error.kind.ptr != NULL, &error))
-        return;
-    put_text(&error, "kind", res->error.kind);
-    put_optional(&error, "title", res->error.title);
-    put_text(&error, "message",
-             res->error.message.ptr ? res->error.message : STR_LIT(""));
-    avro_value_get_by_name(&error, "details", &details, NULL);
-    for (size_t i = 0; i < res->error.n_details; i++) {
-        struct str d = res->error.details[i];
-        avro_value_append(&details, &item, NULL);
-        char *copy = mem_strndup(d.ptr, d.len);
-        avro_value_set_string_len(&item, copy, d.len + 1);
-        mem_free(copy);
-    }
-}
-
-static void put_quota(avro_value_t *record, const struct result *res)
-{
-    avro_value_t quota;
-    if (!branch(record, "quota", res->quota.known, &quota))
-        return;
-    put_number(&quota, "limit", res->quota.limit, true);
-    put_number(&quota, "remaining", res->quota.remaining, true);
-    put_number(&quota, "reset_at", res->quota.reset_at, false);
-}
-
-static int to_json(const avro_value_t *value, struct buf *out)
-{
-    avro_value_t v;
-    struct str s;
-    int b;
-    int32_t i;
-    int64_t l;
-    float f;
-    double d;
-    if (!avro_unwrap(value, &v))
-        return buf_add_cstr(out, "null");
-    switch (avro_value_get_type(&v)) {
-    case AVRO_BOOLEAN:
-        avro_value_get_boolean(&v, &b);
-        return buf_add_cstr(out, b ? "true" : "false");
-    case AVRO_INT32:
-        avro_value_get_int(&v, &i);
-        return buf_printf(out, "%d", i);
-    case AVRO_INT64:
-        avro_value_get_long(&v, &l);
-        return buf_printf(out, "%lld", (long long)l);
-    case AVRO_FLOAT:
-        avro_value_get_float(&v, &f);
-        return json_double(out, (double)f);
-    case AVRO_DOUBLE:
-        avro_value_get_double(&v, &d);
-        return json_double(out, d);
-    case AVRO_STRING:
-    case AVRO_ENUM:
-        return avro_text(&v, &s) ? json_quote(out, s) : -1;
-    case AVRO_BYTES:
-        return avro_text(&v, &s) ? base64(s, out) : -1;
-    case AVRO_RECORD:
-    case AVRO_MAP:
-    case AVRO_ARRAY:
-        return to_json_members(&v, out);
-    case AVRO_FIXED:
-    case AVRO_NULL:
-    case AVRO_UNION:
-    case AVRO_LINK:
-        return buf_add_cstr(out, "null");
-    }
-    return -1;
-}
-
-static int to_json_members(const avro_value_t *value, struct buf *out)
-{
-    bool array = avro_value_get_type(value) == AVRO_ARRAY;
-    size_t n = 0;
-    avro_value_get_size(value, &n);
-    int rc = buf_add_char(out, array ? '[' : '{');
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        avro_value_t item;
-        const char *name = NULL;
-        avro_value_get_by_index(value, i, &item, &name);
-        if (i > 0)
-            rc = buf_add_char(out, ',');
-        if (!array && rc == 0)
-            rc = json_quote(out, str_of(name)) || buf_add_char(out, ':');
-        if (rc == 0)
-            rc = to_json(&item, out);
-    }
-    return rc ? -1 : buf_add_char(out, array ? ']' : '}');
-}
-
-static int base64(struct str s, struct buf *out)
-{
-    size_t n = (s.len + 2) / 3 * 4;
-    if (buf_add_char(out, '"') || buf_reserve(out, n + 1))
-        return -1;
-    EVP_EncodeBlock((unsigned char *)out->data + out->len, (const unsigned char *)s.ptr,
-                    (int)s.len);
-    out->len += n;
-    return buf_add_char(out, '"');
+    rc = cell_unwrap(&root) ? print(&root, out) : buf_add_cstr(out, "null");
+    return rc == 0 ? 0 : err_input(e, "TooLarge", "the record as JSON is too large");
 }
