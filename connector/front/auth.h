@@ -10,7 +10,7 @@
 
 const char *auth_bearer(const char *token, struct arena *a);
 /* NULL when uid or secret is not set. */
-const char *auth_channel(const char *app_uid, const char *app_secret, struct str channel_id,
-                         int64_t wall_ms, struct arena *a);
+const char *auth_channel(const char *app_uid, const char *app_secret,
+                         struct str channel_id, int64_t wall_ms, struct arena *a);
 
 #endif

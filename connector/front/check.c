@@ -1,37 +1,47 @@
-/* See check.h. Two kinds: rows of the catalogue, and raw calls. */
+/* See check.h. Two kinds: rows of the catalogue, and raw calls.
+ *
+ * Invariant: what passes can be built (request.c) and sent without anything in it
+ * reaching another line, header or path than the one it stands in. */
 #include "front/check.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "codec/json.h"
+#include "front/request.h"
 
 #define INVALID "invalid-command"
+
+enum {
+    PARAMS_MAX = 256,
+    HEADERS_MAX = 64,
+    HEADER_VALUE_MAX_BYTES = 4096,
+    SHOWN_MAX_BYTES = 64
+};
 
 static int check_row(const struct command *cmd, const struct op *op, struct err *e);
 static int check_params(const struct command *cmd, const struct op *op, struct err *e);
 static int check_param(const struct pair *p, const struct op *op, struct err *e);
-static int check_path_value(const struct pair *p, struct err *e);
-static int check_required(const struct command *cmd, const struct op *op, struct err *e);
+static int check_query_value(const struct pair *p, struct err *e);
 static int check_body(const struct command *cmd, const struct op *op, struct err *e);
+static int check_body_object(struct str body, struct err *e);
 static int check_body_field(const struct op *op, struct str name, struct str value,
                             struct err *e);
+static int check_file_field(const struct op *op, struct str body, struct err *e);
+static int check_required(const struct command *cmd, const struct op *op, struct err *e);
 static int check_one_of(const struct command *cmd, const struct op *op, struct err *e);
 static int check_call(const struct command *cmd, struct err *e);
 static int check_call_path(struct str path, struct err *e);
+static int check_call_query(const struct command *cmd, struct err *e);
+static int check_call_headers(const struct command *cmd, struct err *e);
 static int check_call_header(const struct pair *h, struct err *e);
+static int check_files(const struct command *cmd, const struct op *op, struct err *e);
 static bool has_control(struct str s);
+static bool is_q(struct str name);
 static unsigned type_of(struct str json);
 static const char *type_words(unsigned types);
-static const struct pair *param(const struct command *cmd, const char *name);
-
-struct names {
-    const struct op *op;
-    bool body;
-};
-static const char *field_name(const void *arg, size_t i);
+static struct str shown(struct str s);
 static int unknown(const struct op *op, struct str name, bool body, struct err *e);
 
 int command_check(const struct command *cmd, const struct op **op, struct err *e)
@@ -43,7 +53,7 @@ int command_check(const struct command *cmd, const struct op **op, struct err *e
     if (*op == NULL) {
         const char *near = op_nearest(cmd->operation);
         return err_input(e, "unknown-operation", "unknown operation %.*s%s%s",
-                         STR_ARG(cmd->operation), near ? ", nearest: " : "",
+                         STR_ARG(shown(cmd->operation)), near ? ", nearest: " : "",
                          near ? near : "");
     }
     return check_row(cmd, *op, e);
@@ -56,62 +66,75 @@ static int check_row(const struct command *cmd, const struct op *op, struct err 
         return err_input(e, INVALID,
                          "method, path, query and headers go with the operation "
                          "call only");
-    if (cmd->n_attachments > 0)
-        return err_input(e, "attachment", "attachments are not supported yet");
-    if (op->file_required)
-        return err_input(e, "attachment",
-                         "%s needs a file; attachments are not supported yet", op->name);
-    if (check_params(cmd, op, e) || check_required(cmd, op, e) || check_body(cmd, op, e))
+    if (check_files(cmd, op, e) || check_params(cmd, op, e) || check_body(cmd, op, e) ||
+        check_required(cmd, op, e))
         return -1;
     return check_one_of(cmd, op, e);
 }
 
+static int check_files(const struct command *cmd, const struct op *op, struct err *e)
+{
+    if (cmd->n_attachments > 0)
+        return err_input(e, "attachment", "attachments are not supported yet");
+    if (op != NULL && (op->file_required || op->multipart_only))
+        return err_input(e, "attachment",
+                         "%s needs a file; attachments are not supported yet", op->name);
+    return 0;
+}
+
 static int check_params(const struct command *cmd, const struct op *op, struct err *e)
 {
-    for (size_t i = 0; i < cmd->n_params; i++)
-        if (check_param(&cmd->params[i], op, e))
+    if (cmd->n_params > PARAMS_MAX)
+        return err_input(e, INVALID, "more than %d params", PARAMS_MAX);
+    for (size_t i = 0; i < cmd->n_params; i++) {
+        const struct pair *p = &cmd->params[i];
+        if (check_param(p, op, e))
             return -1;
+        for (size_t j = 0; j < i; j++) /* a map on the wire may say a key twice */
+            if (str_eq(p->name, cmd->params[j].name))
+                return err_input(e, INVALID, "parameter %.*s is there twice",
+                                 STR_ARG(shown(p->name)));
+    }
     return 0;
 }
 
 static int check_param(const struct pair *p, const struct op *op, struct err *e)
 {
-    if (has_control(p->value))
+    if (has_control(p->name) || has_control(p->value))
         return err_input(e, INVALID, "%.*s: control characters are not allowed",
-                         STR_ARG(p->name));
-    if (op_field(op, p->name, PLACE_PATH) != NULL)
-        return check_path_value(p, e);
+                         STR_ARG(shown(p->name)));
+    if (op_field(op, p->name, PLACE_PATH) != NULL) {
+        if (p->value.len > 0 && !str_is(p->value, ".") && !str_is(p->value, ".."))
+            return 0;
+        return err_input(e, INVALID, "%.*s: must not be empty, \".\" or \"..\"",
+                         STR_ARG(shown(p->name)));
+    }
     if (op_field(op, p->name, PLACE_QUERY) != NULL ||
-        op_field(op, p->name, PLACE_MAX_ITEMS) != NULL ||
-        op_field(op, p->name, PLACE_WITH) != NULL)
-        return 0;
-    if (str_starts(p->name, "q[") && op_field(op, STR_LIT("q"), PLACE_Q) != NULL)
-        return 0;
+        op_field(op, p->name, PLACE_WITH) != NULL ||
+        (is_q(p->name) && op_field(op, STR_LIT("q"), PLACE_Q) != NULL))
+        return check_query_value(p, e);
+    if (op_field(op, p->name, PLACE_MAX_ITEMS) != NULL) {
+        int64_t n;
+        struct err bad = ERR_INIT;
+        return parse_i64(p->value, 1, INT64_MAX, &n, &bad)
+                   ? err_input(e, INVALID, "max_items: %s", bad.text)
+                   : 0;
+    }
     return unknown(op, p->name, false, e);
 }
 
-static int check_path_value(const struct pair *p, struct err *e)
+/* The elements of an array become values of their own: text, numbers and booleans do. */
+static int check_query_value(const struct pair *p, struct err *e)
 {
-    if (p->value.len == 0 || str_is(p->value, ".") || str_is(p->value, ".."))
-        return err_input(e, INVALID, "%.*s: must not be empty, \".\" or \"..\"",
-                         STR_ARG(p->name));
-    return 0;
-}
-
-static int check_required(const struct command *cmd, const struct op *op, struct err *e)
-{
-    for (size_t i = 0; i < op->record->n_fields; i++) {
-        const struct shape *sh = &op->record->fields[i];
-        bool body = sh->place == PLACE_BODY;
-        if ((!sh->required && sh->place != PLACE_PATH) ||
-            (!body && sh->place != PLACE_PATH && sh->place != PLACE_QUERY))
-            continue;
-        struct str value =
-            cmd->body.ptr != NULL && body ? json_member(cmd->body, sh->name) : STR_NULL;
-        if (body ? value.ptr == NULL : param(cmd, sh->name) == NULL)
-            return err_input(e, INVALID, "%s %s is missing",
-                             body ? "body field" : "parameter", sh->name);
-    }
+    size_t pos = 0;
+    struct str item;
+    if (!request_is_array(p->value))
+        return 0;
+    while (json_next(str_trim(p->value), &pos, &item))
+        if (json_text_is_null(item) || (type_of(item) & (JSON_IS_ARRAY | JSON_IS_OBJECT)))
+            return err_input(e, INVALID,
+                             "%.*s: the array may hold text, numbers and booleans only",
+                             STR_ARG(shown(p->name)));
     return 0;
 }
 
@@ -123,13 +146,20 @@ static int check_body(const struct command *cmd, const struct op *op, struct err
         return 0;
     if (!op->has_body)
         return err_input(e, INVALID, "%s takes no body", op->name);
-    struct str body = str_trim(cmd->body);
-    if (body.len == 0 || body.ptr[0] != '{' || !json_is_valid(body))
-        return err_input(e, INVALID, "body: must be the JSON text of an object");
-    while (json_next_member(body, &pos, &name, &value))
+    if (check_body_object(cmd->body, e))
+        return -1;
+    while (json_next_member(str_trim(cmd->body), &pos, &name, &value))
         if (check_body_field(op, name, value, e))
             return -1;
-    return 0;
+    return check_file_field(op, cmd->body, e);
+}
+
+static int check_body_object(struct str body, struct err *e)
+{
+    struct str text = str_trim(body);
+    if (text.len > 0 && text.ptr[0] == '{' && json_is_valid(text))
+        return 0;
+    return err_input(e, INVALID, "body: must be the JSON text of an object");
 }
 
 static int check_body_field(const struct op *op, struct str name, struct str value,
@@ -138,112 +168,182 @@ static int check_body_field(const struct op *op, struct str name, struct str val
     const struct shape *sh = op_field(op, name, PLACE_BODY);
     if (sh == NULL)
         return unknown(op, name, true, e);
-    if (json_text_is_null(value))
+    if (sh->type == SHAPE_FILE || json_text_is_null(value))
         return 0;
-    if (sh->type == SHAPE_FILE) {
-        struct str inner = str_trim(value);
-        size_t pos = 0;
-        struct str first;
-        if (inner.ptr[0] == '[' && !json_next(inner, &pos, &first))
-            return 0;
-        return err_input(e, INVALID, "%s: files go into attachments, not into the body",
-                         sh->name);
-    }
     unsigned have = type_of(value);
     unsigned want = sh->json_types ? sh->json_types : JSON_IS_ANY;
-    if ((have & JSON_IS_INTEGER) && (want & JSON_IS_NUMBER))
-        return 0;
-    if (have & want)
+    if ((have & want) || ((have & JSON_IS_INTEGER) && (want & JSON_IS_NUMBER)))
         return 0;
     return err_input(e, INVALID, "body field %s: must be %s", sh->name, type_words(want));
+}
+
+/* "attachments", or "comment[attachments]" for one inside another field: absent or []. */
+static int check_file_field(const struct op *op, struct str body, struct err *e)
+{
+    char path[128];
+    size_t n = 0, pos = 0;
+    struct str item;
+    if (op->file_field == NULL)
+        return 0;
+    for (const char *p = op->file_field; *p != 0 && n + 1 < sizeof path; p++)
+        if (*p != ']')
+            path[n++] = (char)(*p == '[' ? '.' : *p);
+    path[n] = 0;
+    struct str value = json_member_path(str_trim(body), path);
+    if (value.ptr == NULL || (value.ptr[0] == '[' && !json_next(value, &pos, &item)))
+        return 0;
+    return err_input(e, INVALID, "%s: files go into attachments, not into the body",
+                     op->file_field);
+}
+
+static int check_required(const struct command *cmd, const struct op *op, struct err *e)
+{
+    for (size_t i = 0; i < op->record->n_fields; i++) {
+        const struct shape *sh = &op->record->fields[i];
+        bool body = sh->place == PLACE_BODY;
+        bool needed = sh->place == PLACE_PATH ||
+                      (sh->required && (body || sh->place == PLACE_QUERY));
+        bool there = body ? cmd->body.ptr != NULL &&
+                                json_member(str_trim(cmd->body), sh->name).ptr != NULL
+                          : request_param(cmd, str_of(sh->name)) != NULL;
+        if (needed && !there)
+            return err_input(e, INVALID, "%s %s is missing",
+                             body ? "body field" : "parameter", sh->name);
+    }
+    return 0;
 }
 
 static int check_one_of(const struct command *cmd, const struct op *op, struct err *e)
 {
     struct str rest = str_of(op->one_of);
-    if (op->one_of == NULL)
-        return 0;
     while (rest.ptr != NULL) {
         struct str name = str_split(&rest, '|');
         char text[128];
         snprintf(text, sizeof text, "%.*s", STR_ARG(name));
-        if (cmd->body.ptr != NULL && json_member(cmd->body, text).ptr != NULL)
+        if (cmd->body.ptr != NULL && json_member(str_trim(cmd->body), text).ptr != NULL)
             return 0;
     }
-    return err_input(e, INVALID, "one of the body fields %s is needed", op->one_of);
+    return op->one_of == NULL
+               ? 0
+               : err_input(e, INVALID, "one of the body fields %s is needed", op->one_of);
 }
 
 static int check_call(const struct command *cmd, struct err *e)
 {
-    bool known = false;
-    for (int m = 0; m < HTTP_METHODS; m++)
-        known |= str_is(cmd->method, http_method_names[m]);
-    if (cmd->n_attachments > 0)
-        return err_input(e, "attachment", "attachments are not supported yet");
+    enum http_method method;
     if (cmd->n_params > 0)
         return err_input(e, INVALID, "params: call takes query instead");
-    if (!known)
-        return err_input(e, INVALID, "method: must be GET, POST, PUT, PATCH or DELETE");
-    if (check_call_path(cmd->path, e))
+    if (request_method(cmd->method, &method))
+        return err_input(e, INVALID,
+                         "method %.*s: must be GET, POST, PUT, PATCH or DELETE",
+                         STR_ARG(shown(cmd->method)));
+    if (check_call_path(cmd->path, e) || check_call_query(cmd, e) ||
+        check_call_headers(cmd, e))
         return -1;
-    if (cmd->body.ptr != NULL && !json_is_valid(cmd->body))
-        return err_input(e, INVALID, "body: must be JSON text");
-    for (size_t i = 0; i < cmd->n_query; i++)
-        if (has_control(cmd->query[i].name) || has_control(cmd->query[i].value))
-            return err_input(e, INVALID, "query %.*s: control characters are not allowed",
-                             STR_ARG(cmd->query[i].name));
+    if (cmd->body.ptr != NULL && check_body_object(cmd->body, e))
+        return -1;
+    return check_files(cmd, op_match(method, cmd->path), e);
+}
+
+/* What the server sees: dot segments and control characters count also when encoded. */
+static int check_call_decoded(struct str path, struct err *e)
+{
+    size_t dots = 0, others = 0;
+    for (size_t i = 0; i <= path.len; i++) {
+        int c = i < path.len ? (unsigned char)path.ptr[i] : '/';
+        if (c == '%') {
+            c = path.len - i > 2 ? request_hex(path.ptr + i + 1) : -1;
+            i += 2;
+        }
+        if (c < 0x20 || c == 0x7f)
+            return err_input(e, INVALID,
+                             "path: \"%%\" must stand before two hex digits of a "
+                             "character that is no control character");
+        if (c == '/' || c == '\\') {
+            if (others == 0 && (dots == 1 || dots == 2))
+                return err_input(e, INVALID, "path: dot segments are not allowed");
+            dots = others = 0;
+        } else if (c == '.') {
+            dots++;
+        } else {
+            others++;
+        }
+    }
+    return 0;
+}
+
+static int check_call_path(struct str path, struct err *e)
+{
+    if (path.ptr == NULL || path.len == 0 || path.ptr[0] != '/' || !text_printable(path))
+        return err_input(e, INVALID,
+                         "path: must start with \"/\" and be ASCII, the rest "
+                         "percent-encoded");
+    for (size_t i = 0; i < path.len; i++)
+        if (strchr("?#\\ \"<>^`{|}", path.ptr[i]) != NULL ||
+            (path.ptr[i] == '/' && i + 1 < path.len && path.ptr[i + 1] == '/'))
+            return err_input(
+                e, INVALID,
+                "path: must hold no host, \"//\", \"?\", \"#\", space, quote, "
+                "bracket or backslash");
+    return check_call_decoded(path, e);
+}
+
+static int check_call_query(const struct command *cmd, struct err *e)
+{
+    if (cmd->n_query > PARAMS_MAX)
+        return err_input(e, INVALID, "query: more than %d names", PARAMS_MAX);
+    for (size_t i = 0; i < cmd->n_query; i++) {
+        const struct pair *p = &cmd->query[i];
+        if (p->name.len == 0 || has_control(p->name) || has_control(p->value))
+            return err_input(e, INVALID,
+                             "query %.*s: empty names and control characters are not "
+                             "allowed",
+                             STR_ARG(shown(p->name)));
+        if (check_query_value(p, e))
+            return -1;
+    }
+    return 0;
+}
+
+static int check_call_headers(const struct command *cmd, struct err *e)
+{
+    if (cmd->n_headers > HEADERS_MAX)
+        return err_input(e, INVALID, "headers: more than %d", HEADERS_MAX);
     for (size_t i = 0; i < cmd->n_headers; i++)
         if (check_call_header(&cmd->headers[i], e))
             return -1;
     return 0;
 }
 
-static int check_call_path(struct str path, struct err *e)
+static bool name_is(struct str name, const char *word, bool prefix)
 {
-    if (path.ptr == NULL || path.len == 0 || path.ptr[0] != '/' ||
-        (path.len > 1 && path.ptr[1] == '/') || has_control(path) ||
-        memchr(path.ptr, '?', path.len) || memchr(path.ptr, '#', path.len) ||
-        memchr(path.ptr, '\\', path.len) || memchr(path.ptr, ' ', path.len))
-        return err_input(e, INVALID,
-                         "path: must start with one \"/\" and hold no host, \"?\", "
-                         "\"#\", space or backslash");
-    struct str rest = path;
-    while (rest.ptr != NULL) {
-        struct str segment = str_split(&rest, '/');
-        char plain[8] = "";
-        size_t n = 0;
-        for (size_t i = 0; i < segment.len && n < 3; n++) { /* "%2e" is a dot too */
-            bool dot =
-                segment.len - i >= 3 && strncasecmp(segment.ptr + i, "%2e", 3) == 0;
-            plain[n] = dot ? '.' : segment.ptr[i];
-            i += dot ? 3 : 1;
-        }
-        plain[n] = 0;
-        if (strcmp(plain, ".") == 0 || strcmp(plain, "..") == 0)
-            return err_input(e, INVALID, "path: dot segments are not allowed");
-    }
-    return 0;
+    size_t n = strlen(word);
+    return (prefix ? name.len >= n : name.len == n) &&
+           strncasecmp(name.ptr, word, n) == 0;
 }
 
 static int check_call_header(const struct pair *h, struct err *e)
 {
+    static const char token[] = "!#$%&'*+-.^_`|~0123456789"
+                                "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     static const char *const forbidden[] = {
         "authorization", "host",   "content-length", "transfer-encoding",
-        "connection",    "expect", "cookie",         NULL};
-    if (h->name.len == 0 || has_control(h->value))
-        return err_input(e, INVALID, "header %.*s: control characters are not allowed",
-                         STR_ARG(h->name));
-    for (size_t i = 0; i < h->name.len; i++) {
-        char c = h->name.ptr[i];
-        if (!isalnum((unsigned char)c) && strchr("!#$%&'*+-.^_`|~", c) == NULL)
+        "connection",    "expect", "cookie"};
+    if (h->name.len == 0 || h->name.len > SHOWN_MAX_BYTES)
+        return err_input(e, INVALID, "header %.*s: the name must have 1 to %d characters",
+                         STR_ARG(shown(h->name)), SHOWN_MAX_BYTES);
+    for (size_t i = 0; i < h->name.len; i++) /* a NUL would cut the line that is sent */
+        if (memchr(token, h->name.ptr[i], sizeof token - 1) == NULL)
             return err_input(e, INVALID, "header name %.*s is not a token",
-                             STR_ARG(h->name));
-    }
-    bool bad = (h->name.len >= 6 && strncasecmp(h->name.ptr, "proxy-", 6) == 0) ||
-               (h->name.len >= 8 && strncasecmp(h->name.ptr, "x-front-", 8) == 0);
-    for (size_t i = 0; forbidden[i] != NULL; i++)
-        bad |= h->name.len == strlen(forbidden[i]) &&
-               strncasecmp(h->name.ptr, forbidden[i], h->name.len) == 0;
+                             STR_ARG(shown(h->name)));
+    if (has_control(h->value) || h->value.len > HEADER_VALUE_MAX_BYTES)
+        return err_input(e, INVALID,
+                         "header %.*s: control characters and more than %d bytes are not "
+                         "allowed",
+                         STR_ARG(h->name), HEADER_VALUE_MAX_BYTES);
+    bool bad = name_is(h->name, "proxy-", true) || name_is(h->name, "x-front-", true);
+    for (size_t i = 0; i < sizeof forbidden / sizeof forbidden[0]; i++)
+        bad |= name_is(h->name, forbidden[i], false);
     return bad ? err_input(e, INVALID, "header %.*s may not be set by a command",
                            STR_ARG(h->name))
                : 0;
@@ -255,6 +355,11 @@ static bool has_control(struct str s)
         if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f)
             return true;
     return false;
+}
+
+static bool is_q(struct str name)
+{
+    return str_starts(name, "q[") && name.len > 3 && name.ptr[name.len - 1] == ']';
 }
 
 static unsigned type_of(struct str json)
@@ -293,33 +398,53 @@ static const char *type_words(unsigned types)
     return "another type";
 }
 
-static const struct pair *param(const struct command *cmd, const char *name)
+/* The start of a name the command gave, cut between characters: the message is a string
+ * of Avro and must stay UTF-8 within struct err's size. */
+static struct str shown(struct str s)
 {
-    for (size_t i = 0; i < cmd->n_params; i++)
-        if (str_is(cmd->params[i].name, name))
-            return &cmd->params[i];
-    return NULL;
+    if (s.len <= SHOWN_MAX_BYTES)
+        return s;
+    size_t n = SHOWN_MAX_BYTES;
+    while (n > 0 && ((unsigned char)s.ptr[n] & 0xC0) == 0x80)
+        n--;
+    return (struct str){s.ptr, n};
 }
 
+struct names {
+    const struct op *op;
+    bool body;
+};
+
+/* A str_nearest candidate: the i-th field of the operation in that place. */
 static const char *field_name(const void *arg, size_t i)
 {
     const struct names *names = arg;
     const struct typed_record *rec = names->op->record;
-    if (i >= rec->n_fields)
-        return NULL;
-    enum shape_place place = rec->fields[i].place;
-    bool fits = names->body ? place == PLACE_BODY
-                            : place == PLACE_PATH || place == PLACE_QUERY ||
-                                  place == PLACE_MAX_ITEMS || place == PLACE_WITH;
-    return fits ? rec->fields[i].name : "";
+    for (size_t f = 0; f < rec->n_fields; f++) {
+        enum shape_place place = rec->fields[f].place;
+        bool fits = names->body ? place == PLACE_BODY
+                                : place == PLACE_PATH || place == PLACE_QUERY ||
+                                      place == PLACE_MAX_ITEMS || place == PLACE_WITH;
+        if (fits && i-- == 0)
+            return rec->fields[f].name;
+    }
+    return NULL;
 }
 
 static int unknown(const struct op *op, struct str name, bool body, struct err *e)
 {
-    struct names names = {op, body};
-    const char *near = str_nearest(name, field_name, &names);
-    if (near != NULL && near[0] == 0)
-        near = NULL;
+    struct names here = {op, body};
+    const char *near = str_nearest(name, field_name, &here);
+    bool elsewhere =
+        body ? op_field(op, name, PLACE_PATH) || op_field(op, name, PLACE_QUERY)
+             : op_field(op, name, PLACE_BODY) != NULL;
+    if (elsewhere)
+        return err_input(e, INVALID, "%.*s is a %s of %s", STR_ARG(shown(name)),
+                         body ? "parameter, not a body field"
+                              : "body field, not a parameter",
+                         op->name);
+    if (near == NULL && op->list && str_is(name, "limit"))
+        near = "max_items"; /* this list has no pages: where to stop is what is meant */
     return err_input(e, INVALID, "unknown %s %.*s%s%s", body ? "body field" : "parameter",
-                     STR_ARG(name), near ? ", nearest: " : "", near ? near : "");
+                     STR_ARG(shown(name)), near ? ", nearest: " : "", near ? near : "");
 }

@@ -1,13 +1,14 @@
-/* The quota: there are as many tickets as the limit has requests a minute. A request takes one when
- * it leaves and has it back 60 s after its answer, so no window of 60 s, of whatever kind, ever
- * holds more requests than there are tickets; and sends are spaced evenly, which also suits small
- * buckets.
+/* The quota: there are as many tickets as the limit has requests a minute. A request
+ * takes one when it leaves and has it back 60 s after its answer, so no window of 60 s,
+ * of whatever kind, ever holds more requests than there are tickets; and sends are spaced
+ * evenly, which also suits small buckets.
  *
- * Owns struct quota: a ring of counters of 50 ms for the tickets that come back. A return time is
- * rounded up to the end of its slot: late by 50 ms of 60 s at most, never early, and neither memory
- * nor the work of a send grows with the limit.
+ * Owns struct quota: a ring of counters of 50 ms for the tickets that come back. A return
+ * time is rounded up to the end of its slot: late by 50 ms of 60 s at most, never early,
+ * and neither memory nor the work of a send grows with the limit.
  *
- * Invariant: `returning` is the sum of the ring; every ticket is free, in `out`, or in the ring. */
+ * Invariant: `returning` is the sum of the ring; every ticket is free, in `out`, or in
+ * the ring. */
 #include "front/quota.h"
 
 #include <assert.h>
@@ -19,7 +20,7 @@ enum {
     SLOT_MS = 50,
     SLOTS = WINDOW_MS / SLOT_MS + 2, /* the slot of now and the rounding up */
     SLACK_MS = 50,                   /* how far a late turn may catch up */
-    LIMIT_UNKNOWN = 50,              /* Front's smallest plan: answers came, none named a limit */
+    LIMIT_UNKNOWN = 50, /* Front's smallest plan: answers came, none named a limit */
     REFUSED_MS = 1000,
     REFUSED_MAX_MS = 600000
 };
@@ -30,17 +31,19 @@ enum {
 struct quota {
     struct quota_options options;
     int owned, all;
-    bool answered;            /* one whole answer was seen: before that, one request at a time */
-    int64_t limit_told;       /* by the newest header; -1: never */
-    int64_t limit, tickets;   /* of the company less the reserve; our share */
-    int64_t remaining;        /* of the newest answer by order of sending */
+    bool answered; /* one whole answer was seen: before that, one request at a time */
+    int64_t limit_told;     /* by the newest header; -1: never */
+    int64_t limit, tickets; /* of the company less the reserve; our share */
+    int64_t remaining;      /* of the newest answer by order of sending */
     double reset;
     uint64_t newest, last_id;
-    int64_t out;              /* sent, not answered */
-    int64_t returning;        /* answered, not back yet */
-    int64_t swept;            /* slots up to this one are empty */
-    int64_t ring[SLOTS];      /* tickets that come back at the end of slot s: ring[s % SLOTS] */
-    int64_t paced_ns, any_ns; /* the last send on the even pace; on the pace of the whole limit */
+    int64_t out;       /* sent, not answered */
+    int64_t returning; /* answered, not back yet */
+    int64_t swept;     /* slots up to this one are empty */
+    int64_t
+        ring[SLOTS]; /* tickets that come back at the end of slot s: ring[s % SLOTS] */
+    int64_t paced_ns,
+        any_ns; /* the last send on the even pace; on the pace of the whole limit */
     int64_t blocked_until;
     uint64_t spent[QUOTA_CLASSES], refusals;
 };
@@ -63,7 +66,7 @@ struct quota *quota_new(const struct quota_options *o)
     q->limit_told = -1;
     q->remaining = -1;
     q->reset = -1;
-    q->swept = INT64_MIN;
+    q->swept = -1;
     q->paced_ns = q->any_ns = INT64_MIN / 2;
     share(q);
     return q;
@@ -92,7 +95,8 @@ int64_t quota_may(const struct quota *q, enum quota_class c, int64_t now)
     t = ticket_time(q, now);
     if (t == INT64_MAX)
         return t;
-    pace = c == QUOTA_HIGH ? q->any_ns + gap_ns(q->limit) : q->paced_ns + gap_ns(q->tickets);
+    pace =
+        c == QUOTA_HIGH ? q->any_ns + gap_ns(q->limit) : q->paced_ns + gap_ns(q->tickets);
     if (pace > t * NS_PER_MS)
         t = (pace + NS_PER_MS - 1) / NS_PER_MS;
     return t > q->blocked_until ? t : q->blocked_until;
@@ -111,8 +115,8 @@ uint64_t quota_sent(struct quota *q, enum quota_class c, int64_t now)
     return ++q->last_id;
 }
 
-void quota_answered(struct quota *q, uint64_t ticket, bool sent, const struct http_head *head,
-                    int64_t now)
+void quota_answered(struct quota *q, uint64_t ticket, bool sent,
+                    const struct http_head *head, int64_t now)
 {
     int64_t slot = (now + WINDOW_MS + SLOT_MS - 1) / SLOT_MS;
 
@@ -131,7 +135,8 @@ void quota_answered(struct quota *q, uint64_t ticket, bool sent, const struct ht
         refuse(q, head, now);
 }
 
-size_t quota_string(const struct quota *q, int32_t partition, int64_t wall_ms, char out[40])
+size_t quota_string(const struct quota *q, int32_t partition, int64_t wall_ms,
+                    char out[40])
 {
     (void)q;
     (void)partition;
@@ -158,8 +163,9 @@ void quota_view(const struct quota *q, int64_t now, struct quota_view *out)
         out->spent[c] = q->spent[c];
 }
 
-/* limit and tickets from what is known. The share is rounded down: only counts of partitions are
- * known here, and the shares of all instances must not add up to more than the limit. */
+/* limit and tickets from what is known. The share is rounded down: only counts of
+ * partitions are known here, and the shares of all instances must not add up to more than
+ * the limit. */
 static void share(struct quota *q)
 {
     int64_t own = q->options.limit_own;
@@ -176,7 +182,8 @@ static void share(struct quota *q)
     q->tickets = q->all > 0 ? q->limit * q->owned / q->all : 0;
 }
 
-/* Takes back what came back until now. After a long pause one turn of the ring is all there is. */
+/* Takes back what came back until now. After a long pause one turn of the ring is all
+ * there is. */
 static void sweep(struct quota *q, int64_t now)
 {
     int64_t slot = now / SLOT_MS;
@@ -209,9 +216,10 @@ static int64_t ticket_time(const struct quota *q, int64_t now)
     return INT64_MAX; /* not reached: over < returning */
 }
 
-/* The pace after a send. A turn that comes late catches up, by the slack at the most: with a large
- * limit this is what lets all that became due since the last turn go in one turn; with a small one
- * it keeps the rate in spite of late turns, and the slack is too short for a second request. */
+/* The pace after a send. A turn that comes late catches up, by the slack at the most:
+ * with a large limit this is what lets all that became due since the last turn go in one
+ * turn; with a small one it keeps the rate in spite of late turns, and the slack is too
+ * short for a second request. */
 static int64_t advance(int64_t paced_ns, int64_t gap, int64_t now, int64_t ahead)
 {
     int64_t t = paced_ns + gap;
@@ -246,8 +254,8 @@ static void learn(struct quota *q, uint64_t ticket, const struct http_head *head
     }
 }
 
-/* Only a 429 of the plan blocks: one of a guard (it names a tier, or requests remain) concerns its
- * own operation or resource, not the others. */
+/* Only a 429 of the plan blocks: one of a guard (it names a tier, or requests remain)
+ * concerns its own operation or resource, not the others. */
 static void refuse(struct quota *q, const struct http_head *head, int64_t now)
 {
     int64_t wait_ms = REFUSED_MS;

@@ -9,7 +9,7 @@
 #include "net/http_client.h"
 
 enum verdict {
-    REPLY_DONE,         /* 2xx, complete head: executed (the body may be missing or too large) */
+    REPLY_DONE, /* 2xx, complete head: executed (the body may be missing or too large) */
     REPLY_REFUSED,      /* final 4xx: not executed, FAILED */
     REPLY_LIMITED,      /* 429: not executed */
     REPLY_MERGED,       /* 301: not executed, re-target */
@@ -21,9 +21,11 @@ enum verdict {
 
 enum verdict reply_verdict(const struct http_call *call);
 
-/* Fills response/content/truncated/resource_id/http_status/error of `res` from the answer; texts point
- * into call->body_in or the arena. `limit` is results.max.bytes; want_response false: left out. */
-void reply_fill(const struct http_call *call, const struct op *op, const struct request *req,
-                bool want_response, size_t limit, struct arena *a, struct result *res);
+/* Fills response/content/truncated/resource_id/http_status/error of `res` from the
+ * answer; texts point into call->body_in or the arena. `limit` is results.max.bytes;
+ * want_response false: left out. */
+void reply_fill(const struct http_call *call, const struct op *op,
+                const struct request *req, bool want_response, size_t limit,
+                struct arena *a, struct result *res);
 
 #endif
