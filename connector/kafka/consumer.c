@@ -1,7 +1,7 @@
 /* The group consumer, on the loop thread: one queue of events, an eventfd that says when
  * to look. Owns: the queue, the assignment's number and its group metadata. The handle
  * itself is destroyed by the Kafka thread, since that may take long. Invariant: the group
- * metadata of an assignment is taken right after its assign call and never again: a
+ * metadata of an assignment is taken right after its first assign call and never again: a
  * fresher one would let a tick overwrite the position of a partition that has moved away
  * (the broker checks generation, not ownership). */
 #include "kafka/internal.h"
@@ -170,7 +170,8 @@ void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_error("kafka.assign", "assignment %lld: %s", (long long)assignment,
                   rd_kafka_err2str(code));
-    drop_stamp(c);
+    if (c->stamp != NULL)
+        return; /* more partitions of an assignment that has its object */
     c->stamp = mem_zalloc(sizeof(*c->stamp));
     *c->stamp = (struct stamp){1, assignment, rd_kafka_consumer_group_metadata(c->rk)};
     /* An object of before the first join is not checked by the broker at all. */
