@@ -20,6 +20,8 @@ LDFLAGS  += -pie -Wl,-z,relro,-z,now
 endif
 REVISION := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
 CPPFLAGS += -std=gnu11 -Iconnector -D_GNU_SOURCE
+VERSION_FLAGS = -DFRONT_CONNECTOR_VERSION='"$(VERSION)"' -DFRONT_CONNECTOR_REVISION='"$(REVISION)"'
+$(BUILD)/connector/cli/version.o $(BUILD)/connector/cli/run.o: ALL_CFLAGS += $(VERSION_FLAGS)
 ALL_CFLAGS = $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDEN) $(shell pkg-config --cflags $(PKGS))
 LIBS      = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 
@@ -32,17 +34,76 @@ all: $(BUILD)/front-connector
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	@$(AR) rcs $@ $^
 
 $(BUILD)/front-connector: $(BUILD)/connector/main.o $(LIB)
-	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+# --- tests: every tests/unit/test_*.c is one cmocka program ---
+UNIT_SRC  := $(wildcard tests/unit/test_*.c)
+UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
+
+$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
+
+unit-programs: $(UNIT_BIN)
+
+# The unit tests, plain and with ASan + UBSan; a closing line counts the programs' tests.
+unit: deps
+	$(MAKE) unit-programs
+	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	python3 tests/run.py unit build/tests/unit build/asan/tests/unit
+
+# The bridge on a real Apache Kafka, judged by an independent client.
+system: deps-test all
+	cd tests/system && ../../build/venv/bin/python -W ignore::ResourceWarning test_bridge.py
+
+# Unit tests, generated files, then the system tests; the last line sums up.
+test: unit-deps
+	$(MAKE) all unit-programs
+	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	python3 tests/run.py all build/tests/unit build/asan/tests/unit
+
+unit-deps: deps deps-test
+
+# After a change of the settings table: the files users read.
+config: all
+	build/front-connector internal print-sample > config/front-connector.conf
+	build/front-connector internal print-settings-markdown > config/README.md
+
+schemas:
+	python3 schemas/generate.py schemas
+
+# By hand: OPENAPI is the folder of Front's published descriptions.
+catalogue:
+	python3 schemas/generate.py catalogue $(OPENAPI)
+
+# What the targets need: installed when it is missing. APT is the command that installs.
+APT  ?= apt-get
+DEPS := build-essential pkg-config python3 librdkafka-dev libcurl4-openssl-dev libavro-dev \
+        libjansson-dev libmicrohttpd-dev libssl-dev uthash-dev libcmocka-dev
+deps:
+	@missing=; for p in $(DEPS); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing:$$missing"; \
+	  $(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# The parts of the system tests: Java and Maven for Kafka's jars, a venv for the client.
+deps-test: DEPS += default-jre-headless maven python3-venv
+deps-test: deps
+	bash tests/system/setup.sh
+	python3 tests/kafka/kafka.py prepare
 
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d)
-.PHONY: all clean
+-include $(LIB_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+.PHONY: all catalogue clean config deps deps-test schemas system test unit unit-deps unit-programs

@@ -26,7 +26,8 @@ void loop_forget(struct loop *lo, int fd);  /* fd is being closed by a library r
 int loop_catch_signals(struct loop *lo, struct err *e);
 int loop_signals(const struct loop *lo);
 
-/* An eventfd that another thread may write to (loop_wake_up); its wake-up calls fn. Returns fd. */
+/* An eventfd that another thread may write to (loop_wake_up); its wake-up calls fn (it
+ * is drained before). Returns fd or -1. loop_free closes it. */
 int loop_wake_fd(struct loop *lo, loop_fn *fn, void *arg, struct err *e);
 void loop_wake_up(int fd); /* any thread, never blocks */
 

@@ -14,6 +14,8 @@ void *mem_dup(const void *p, size_t size);
 char *mem_strdup(const char *s);
 char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* For library interfaces that forgot a const: the memory is not changed. */
+void *mem_unconst(const void *p);
 void mem_free(void *p);                 /* NULL is fine */
 void mem_wipe(void *p, size_t size);    /* for secrets; the compiler cannot drop it */
 

@@ -9,12 +9,16 @@
 struct timer {
     int64_t due_ms;
     size_t slot; /* 1-based place in the heap; 0: not set */
+    bool late;   /* set during timers_run for a time already past: not in this run */
     void (*fire)(struct timer *t);
 };
 
 struct timers {
     struct timer **heap;
     size_t n, cap;
+    size_t n_late;
+    bool running;   /* inside timers_run, for run_ms */
+    int64_t run_ms;
 };
 
 void timers_init(struct timers *ts);

@@ -1,5 +1,6 @@
-/* The bytes in front of an Avro datum: Confluent framing (0x00, int32 id) with a registry, or
- * single-object encoding (0xC3 0x01, CRC-64-AVRO little-endian) without one. */
+/* The bytes in front of an Avro datum: Confluent framing (0x00, int32 id) with a
+ * registry, or single-object encoding (0xC3 0x01, CRC-64-AVRO little-endian) without one.
+ */
 #ifndef CODEC_FRAMING_H
 #define CODEC_FRAMING_H
 
@@ -7,11 +8,13 @@
 
 enum framing_result {
     FRAMING_OK,
-    FRAMING_WAIT, /* the registry is being asked; the lane waits (not before the registry issue) */
+    FRAMING_WAIT, /* the registry is being asked; the lane waits (not before the registry
+                     issue) */
     FRAMING_BAD   /* e says why; e->reason is the dead letter's class */
 };
 
-/* Looks at the first bytes of a record value: its writer schema and where the datum starts. */
+/* Looks at the first bytes of a record value: its writer schema and where the datum
+ * starts. */
 enum framing_result framing_open(struct schemas *ss, struct str value,
                                  const struct schema **writer, struct str *datum,
                                  struct err *e);

@@ -1,7 +1,7 @@
-/* The schemas we know: compiled-in ones (codec/schemas_table.c, generated from schemas/), those of
- * schemas.dir, later those of a registry. A schema is kept as its text, its compiled form for the
- * bounded walk, its avro-c form, and its CRC-64-AVRO fingerprint over the parsing canonical form.
- * Owns every struct schema until schemas_free. */
+/* The schemas we know: compiled-in ones (codec/schemas_table.c, generated from schemas/),
+ * those of schemas.dir, later those of a registry. A schema is kept as its text, its
+ * compiled form for the bounded walk, its avro-c form, and its CRC-64-AVRO fingerprint
+ * over the parsing canonical form. Owns every struct schema until schemas_free. */
 #ifndef CODEC_SCHEMAS_H
 #define CODEC_SCHEMAS_H
 
@@ -17,17 +17,18 @@ struct schemas;
 
 /* One row of the generated table. */
 struct schema_row {
-    const char *full_name;   /* "front.Command", "front.command.UpdateAContact", "front.resource.Contact" */
-    const char *file;        /* "records/Command.avsc" */
-    const char *text;        /* the .avsc byte for byte */
+    const char *full_name; /* "front.Command", "front.command.UpdateAContact",
+                              "front.resource.Contact" */
+    const char *file;      /* "records/Command.avsc" */
+    const char *text;      /* the .avsc byte for byte */
     size_t text_len;
-    uint64_t fingerprint;    /* CRC-64-AVRO of the parsing canonical form */
+    uint64_t fingerprint; /* CRC-64-AVRO of the parsing canonical form */
 };
 extern const struct schema_row schemas_table[];
 extern const size_t schemas_table_n;
 
-/* Knows the compiled-in table (compiled lazily, on first use) and the *.avsc files of `dir` (NULL:
- * none; a file that is no schema is an error naming it). */
+/* Knows the compiled-in table (compiled lazily, on first use) and the *.avsc files of
+ * `dir` (NULL: none; a file that is no schema is an error naming it). */
 struct schemas *schemas_new(const char *dir, struct err *e);
 void schemas_free(struct schemas *ss);
 /* By fingerprint; NULL: unknown. */

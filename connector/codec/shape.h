@@ -1,6 +1,7 @@
-/* The shape of a typed command: what the generated table says of each field of an operation. It
- * is enough to turn an Avro record into params and a JSON body, and to check the JSON type of a
- * body field. Lives here (not in front/) because the codec walks it. */
+/* The shape of a typed command: what the generated table says of each field of an
+ * operation. It is enough to turn an Avro record into params and a JSON body, and to
+ * check the JSON type of a body field. Lives here (not in front/) because the codec walks
+ * it. */
 #ifndef CODEC_SHAPE_H
 #define CODEC_SHAPE_H
 
@@ -14,8 +15,8 @@ enum shape_type {
     SHAPE_BOOLEAN,
     SHAPE_LONG,
     SHAPE_DOUBLE,
-    SHAPE_TIME,   /* timestamp-millis in Avro, epoch number in JSON: see enum shape_time */
-    SHAPE_JSON,   /* JSON text in Avro, any JSON value in the body */
+    SHAPE_TIME, /* timestamp-millis in Avro, epoch number in JSON: see enum shape_time */
+    SHAPE_JSON, /* JSON text in Avro, any JSON value in the body */
     SHAPE_OBJECT, /* nested record: `fields` */
     SHAPE_FILE,   /* front.Attachment */
     SHAPE_MAP     /* map of strings: q only */
@@ -40,7 +41,8 @@ enum shape_place {
     PLACE_NESTED /* a field of a nested object */
 };
 
-/* JSON types a value may have, as bits. null is always allowed at the top level of a body. */
+/* JSON types a value may have, as bits. null is always allowed at the top level of a
+ * body. */
 enum {
     JSON_IS_STRING = 1,
     JSON_IS_INTEGER = 2,
@@ -57,8 +59,8 @@ struct shape {
     bool array; /* an array of `type` */
     enum shape_time time;
     enum shape_place place;
-    bool required;       /* by Front: the check enforces it; Avro has every field nullable */
-    unsigned json_types; /* of the JSON value, for PLACE_BODY */
+    bool required; /* by Front: the check enforces it; Avro has every field nullable */
+    unsigned json_types;        /* of the JSON value, for PLACE_BODY */
     const struct shape *fields; /* SHAPE_OBJECT */
     size_t n_fields;
 };
@@ -71,7 +73,8 @@ struct typed_record {
     size_t n_fields;
 };
 
-/* Finds a typed record by its full name, or NULL. Given to the codec by whoever owns the table. */
+/* Finds a typed record by its full name, or NULL. Given to the codec by whoever owns the
+ * table. */
 typedef const struct typed_record *typed_find_fn(struct str full_name);
 
 #endif

@@ -1,5 +1,6 @@
-/* The connector itself: commands -> Front -> results. engine_turn() is the whole program on one
- * screen; engine.c only calls, the parts are in lanes, ledger, tick, partitions, dispatch. */
+/* The connector itself: commands -> Front -> results. engine_turn() is the whole program
+ * on one screen; engine.c only calls, the parts are in lanes, ledger, tick, partitions,
+ * dispatch. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
@@ -16,14 +17,15 @@ struct engine_options {
     const char *group_id, *instance_id;
     const char *const *commands_topics;
     size_t n_commands_topics;
-    bool commands_json;     /* commands.format */
-    bool start_latest;      /* commands.start=latest (else earliest) */
-    int64_t max_pending;    /* offsets in the window, per partition */
+    const int32_t *commands_partitions; /* of each of them */
+    bool commands_json;                 /* commands.format */
+    bool start_latest;                  /* commands.start=latest (else earliest) */
+    int64_t max_pending;                /* offsets in the window, per partition */
     int64_t max_pending_bytes;
     const char *results_topic, *dead_letters_topic;
     const char *reply_allowed; /* anchored regex; NULL: none */
     int64_t results_max_bytes;
-    bool results_response;  /* full */
+    bool results_response;            /* full */
     int64_t results_record_max_bytes; /* max.message.bytes of the results topic */
     int32_t results_partitions;
     bool exactly_once;
@@ -70,7 +72,8 @@ struct engine_health {
 };
 bool engine_healthy(struct engine *en, const struct engine_health *h, struct buf *why);
 bool engine_ready(struct engine *en, struct buf *why);
-void engine_status_json(struct engine *en, const struct engine_health *h, struct buf *out);
+void engine_status_json(struct engine *en, const struct engine_health *h,
+                        struct buf *out);
 void engine_metrics(struct engine *en, struct buf *out);
 
 #endif

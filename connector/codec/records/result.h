@@ -44,8 +44,8 @@ struct result {
 /* Appends the framed record. -1: over the buffer's ceiling. */
 int result_encode(struct schemas *ss, const struct result *res, struct buf *out);
 
-/* Avro of any kind as one JSON value (for `tail`): unions unwrapped, timestamps as numbers,
- * bytes as base64. Works for every record whose framing and schema are known. */
+/* Avro of any kind as one JSON value (for `tail`): unions unwrapped, timestamps as
+ * numbers, bytes as base64. Works for every record whose framing and schema are known. */
 int avro_to_json(struct schemas *ss, struct str value, struct buf *out, struct err *e);
 
 #endif

@@ -1,0 +1,362 @@
+/* `check`: everything that must be right before `run`, one line a finding. Changes
+ * nothing: what it writes to Kafka is aborted, Front is asked GET /me once. */
+#include "cli/cli.h"
+
+#include <string.h>
+
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/json_out.h"
+#include "cli/launch.h"
+#include "cli/preflight.h"
+#include "codec/json.h"
+#include "front/auth.h"
+
+#define LINE_MAX_BYTES (64 * 1024)
+#define ERRORS_MAX (256 * 1024)
+#define REACH_TIMEOUT_MS 10000
+#define ANSWER_MAX (256 * 1024)
+#define LOOP_STEP_MS 500
+
+struct check {
+    struct cli *c;
+    bool json;
+    size_t warned;
+    struct settings s;
+    struct launch launch;
+    struct preflight p;
+    char instance[300];
+};
+
+static void check_all(struct check *ck, bool offline);
+static size_t check_settings(struct check *ck);
+static void check_later(struct check *ck);
+static void check_schemas(struct check *ck);
+static void check_kafka(struct check *ck);
+static void check_token(struct check *ck);
+static void print_line(void *arg, const struct check_line *line);
+
+int cli_check(struct cli *c)
+{
+    struct check ck;
+    bool strict = cli_has(c, "strict");
+
+    memset(&ck, 0, sizeof(ck));
+    ck.c = c;
+    ck.json = cli_has(c, "json");
+    ck.p = (struct preflight){
+        .s = &ck.s, .launch = &ck.launch, .say = print_line, .arg = &ck};
+    if (check_settings(&ck) == 0)
+        check_all(&ck, cli_has(c, "offline"));
+    launch_fini(&ck.launch);
+    settings_close(&ck.s);
+    if (ck.p.failed > 0 || (strict && ck.warned > 0))
+        return EXIT_USAGE;
+    return EXIT_DONE;
+}
+
+/* --- settings --- */
+
+static void say_errors(struct check *ck, const struct buf *errors)
+{
+    struct str rest = buf_str(errors);
+
+    while (rest.ptr && rest.len > 0) {
+        struct str line = str_split(&rest, '\n');
+
+        if (line.len > 0)
+            preflight_say(&ck->p, CHECK_FAIL, "settings", "", NULL, "%.*s",
+                          STR_ARG(line));
+    }
+}
+
+static size_t check_settings(struct check *ck)
+{
+    struct settings_source source = cli_source(ck->c);
+    const char *file;
+    struct buf errors;
+    size_t n;
+
+    buf_init(&errors, ERRORS_MAX);
+    n = settings_open(&ck->s, &source, NEED_KAFKA | NEED_TOKEN, &errors);
+    say_errors(ck, &errors);
+    buf_fini(&errors);
+    launch_init(&ck->launch, &ck->s);
+    /* an id of its own: the proof must not fence a running instance */
+    snprintf(ck->instance, sizeof(ck->instance), "%s.check", ck->s.instance_id);
+    ck->launch.kafka.instance_id = ck->instance;
+    ck->launch.kafka.static_member = false;
+    if (n > 0)
+        return n;
+    log_setup((enum log_level)ck->s.log_level, (enum log_format)ck->s.log_format);
+    if (preflight_kafka_settings(&ck->p) != 0)
+        return ck->p.failed;
+    file = settings_file(ck->s.values);
+    preflight_say(&ck->p, CHECK_OK, "settings", file ? file : "", NULL, "%s",
+                  file ? "read" : "no settings file: environment and -X only");
+    check_later(ck);
+    return 0;
+}
+
+static bool is_set(const struct check *ck, const struct setting_row *row)
+{
+    if (row->type == SETTING_PREFIX)
+        return ck->s.n_syncs > 0;
+    return strcmp(settings_origin(ck->s.values, row->key), "default") != 0;
+}
+
+/* Keys whose capability this version lacks. */
+static void check_later(struct check *ck)
+{
+    for (size_t i = 0; i < settings_rows_n; i++) {
+        const struct setting_row *row = &settings_rows[i];
+
+        if (row->later && is_set(ck, row))
+            preflight_say(&ck->p, CHECK_WARN, "settings", row->key, NULL,
+                          "has no effect yet: %s", row->later);
+    }
+}
+
+/* --- the rest --- */
+
+static void check_all(struct check *ck, bool offline)
+{
+    static const char *const online[] = {"kafka", "topic", "transactions", "token"};
+
+    check_schemas(ck);
+    if (!offline) {
+        check_kafka(ck);
+        check_token(ck);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(online) / sizeof(online[0]); i++)
+        preflight_say(&ck->p, CHECK_SKIP, online[i], "", NULL, "not asked: --offline");
+}
+
+static void check_schemas(struct check *ck)
+{
+    struct err e = ERR_INIT;
+    struct schemas *ss = schemas_new(ck->s.schemas_dir, &e);
+
+    if (!ss) {
+        preflight_say(&ck->p, CHECK_FAIL, "schemas", "schemas.dir",
+                      "mend or remove the file", "%s", e.text);
+        return;
+    }
+    for (size_t i = 0; i < schemas_table_n; i++) {
+        if (!schemas_by_fingerprint(ss, schemas_table[i].fingerprint))
+            preflight_say(&ck->p, CHECK_FAIL, "schemas", schemas_table[i].full_name,
+                          "this build is broken, build it again", "does not compile");
+    }
+    preflight_say(&ck->p, CHECK_OK, "schemas", ck->s.schemas_dir ? ck->s.schemas_dir : "",
+                  NULL, "%zu compiled in%s", schemas_table_n,
+                  ck->s.schemas_dir ? ", and those of schemas.dir" : "");
+    schemas_free(ss);
+}
+
+static void check_kafka(struct check *ck)
+{
+    const char *servers = ck->s.kafka_bootstrap_servers;
+    struct err e = ERR_INIT;
+
+    if (kafka_reach_wait(&ck->launch.kafka, REACH_TIMEOUT_MS, NULL, NULL, &e) != 0) {
+        preflight_say(
+            &ck->p, CHECK_FAIL, "kafka", servers,
+            "see that it runs and that kafka.bootstrap.servers and kafka.security.* "
+            "are right",
+            "%s", e.text);
+        preflight_say(&ck->p, CHECK_SKIP, "topic", "", NULL, "Kafka is not reached");
+        preflight_say(&ck->p, CHECK_SKIP, "transactions", "", NULL,
+                      "Kafka is not reached");
+        return;
+    }
+    preflight_say(&ck->p, CHECK_OK, "kafka", servers, NULL, "reached");
+    if (preflight_topics(&ck->p) == 0)
+        (void)preflight_transactions(&ck->p);
+    else
+        preflight_say(&ck->p, CHECK_SKIP, "transactions", "", NULL,
+                      "topics are not right");
+}
+
+/* --- the token --- */
+
+static bool open_gate(struct http_call *call)
+{
+    (void)call;
+    return true;
+}
+
+static void mark_done(struct http_call *call)
+{
+    bool *done = call->owner;
+
+    *done = true;
+}
+
+static void judge_answer(struct check *ck, struct http_call *call)
+{
+    struct str body = buf_str(&call->body_in);
+    char name[120] = "", id[64] = "";
+
+    switch (call->head.status) {
+    case 200:
+        (void)json_unquote(json_member(body, "name"), name, sizeof(name));
+        (void)json_unquote(json_member(body, "id"), id, sizeof(id));
+        preflight_say(&ck->p, CHECK_OK, "token", "front.token", NULL, "valid for %s %s",
+                      name, id);
+        break;
+    case 401:
+        preflight_say(&ck->p, CHECK_FAIL, "token", "front.token",
+                      "make a new API token in Front's settings and put it there",
+                      "Front does not know it (401)");
+        break;
+    case 429:
+        preflight_say(&ck->p, CHECK_WARN, "token", "front.token",
+                      "check again in a minute",
+                      "not proven: the company's quota is used up (429)");
+        break;
+    default:
+        preflight_say(&ck->p, CHECK_FAIL, "token", "front.url",
+                      "see that front.url is Front's API", "GET /me was answered %d",
+                      call->head.status);
+        break;
+    }
+}
+
+static void judge_call(struct check *ck, struct http_call *call)
+{
+    if (call->end == HTTP_ANSWERED &&
+        (call->head.status != 200 || json_is_valid(buf_str(&call->body_in))))
+        judge_answer(ck, call);
+    else
+        preflight_say(&ck->p, CHECK_FAIL, "token", "front.url",
+                      "see that Front is reached from here (front.proxy, front.ca.file)",
+                      "GET %s/me: %s", ck->s.front_url,
+                      call->why[0] ? call->why : "the answer is not Front's");
+}
+
+static void ask_me(struct check *ck, struct loop *lo, struct http_client *hc)
+{
+    struct http_port port = http_client_port(hc);
+    struct http_call call;
+    struct arena arena;
+    bool done = false;
+
+    arena_init(&arena, 0);
+    http_call_init(&call);
+    call.method = HTTP_GET;
+    call.path = "/me";
+    call.authorization = auth_bearer(ck->s.front_token, &arena);
+    call.accept = "application/json";
+    call.timeout_ms = ck->s.front_timeout_ms;
+    call.body_max = ANSWER_MAX;
+    call.gate = open_gate;
+    call.done = mark_done;
+    call.owner = &done;
+    if (port.start(port.self, &call) == 0) {
+        while (!done) {
+            int64_t wait_ms = http_client_wait_ms(hc);
+
+            http_client_turn(hc);
+            port.reap(port.self);
+            if (!done)
+                loop_wait(lo,
+                          wait_ms < 0 || wait_ms > LOOP_STEP_MS ? LOOP_STEP_MS : wait_ms);
+        }
+        judge_call(ck, &call);
+    }
+    http_call_fini(&call);
+    arena_fini(&arena);
+}
+
+static void check_token(struct check *ck)
+{
+    struct err e = ERR_INIT;
+    struct http_client *hc = NULL;
+    struct loop *lo = loop_new(&e);
+
+    if (lo)
+        hc = http_client_new(lo, &ck->launch.http, &e);
+    if (hc)
+        ask_me(ck, lo, hc);
+    else
+        preflight_say(&ck->p, CHECK_FAIL, "token", "front.url", NULL, "%s", e.text);
+    http_client_free(hc);
+    loop_free(lo);
+}
+
+/* --- printing --- */
+
+static const char *state_word(enum check_state state)
+{
+    switch (state) {
+    case CHECK_OK:
+        return "ok";
+    case CHECK_WARN:
+        return "warn";
+    case CHECK_FAIL:
+        return "FAIL";
+    case CHECK_SKIP:
+        return "skip";
+    }
+    return "";
+}
+
+static const char *state_colour(enum check_state state)
+{
+    switch (state) {
+    case CHECK_OK:
+        return "\033[32m";
+    case CHECK_WARN:
+        return "\033[33m";
+    case CHECK_FAIL:
+        return "\033[1;31m";
+    case CHECK_SKIP:
+        return "\033[2m";
+    }
+    return "";
+}
+
+static void print_text(struct check *ck, const struct check_line *line)
+{
+    bool colour = ck->c->colour;
+
+    fprintf(ck->c->out, "%s%-4s%s %s%s%s: %s%s%s\n",
+            colour ? state_colour(line->state) : "", state_word(line->state),
+            colour ? "\033[0m" : "", line->check, line->name[0] ? " " : "", line->name,
+            line->message, line->fix ? "; " : "", line->fix ? line->fix : "");
+}
+
+static void print_json(struct check *ck, const struct check_line *line)
+{
+    struct buf out;
+
+    buf_init(&out, LINE_MAX_BYTES);
+    buf_add_cstr(&out, "{\"check\":");
+    json_out_bytes(&out, str_of(line->check));
+    buf_add_cstr(&out, ",\"name\":");
+    json_out_bytes(&out, str_of(line->name));
+    buf_printf(&out, ",\"ok\":%s,\"state\":\"%s\",\"message\":",
+               line->state == CHECK_FAIL ? "false" : "true", state_word(line->state));
+    json_out_bytes(&out, str_of(line->message));
+    buf_add_cstr(&out, ",\"fix\":");
+    json_out_bytes(&out, str_of(line->fix));
+    buf_add_cstr(&out, "}\n");
+    fputs(out.data, ck->c->out);
+    buf_fini(&out);
+}
+
+static void print_line(void *arg, const struct check_line *line)
+{
+    struct check *ck = arg;
+
+    if (line->state == CHECK_WARN)
+        ck->warned++;
+    if (ck->json)
+        print_json(ck, line);
+    else
+        print_text(ck, line);
+    fflush(ck->c->out);
+}

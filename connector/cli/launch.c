@@ -1,0 +1,121 @@
+/* Fills the options of Kafka, HTTP and the engine from the settings: the only place where
+ * a setting's name meets the name the lower floors use. */
+#include "cli/launch.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "cli/version.h"
+
+#define SESSION_TIMEOUT_PRESET_MS 45000 /* librdkafka's */
+
+static int64_t session_timeout_of(const struct settings *s)
+{
+    const struct setting_pairs *places[] = {&s->kafka, &s->kafka_consumer};
+    int64_t timeout_ms = SESSION_TIMEOUT_PRESET_MS;
+    struct err e = ERR_INIT;
+
+    for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+        for (size_t i = 0; i < places[p]->n; i++) {
+            const struct setting_pair *pair = &places[p]->items[i];
+
+            /* a value that is no number was refused by kafka_check_settings */
+            if (strcmp(pair->key, "session.timeout.ms") == 0)
+                (void)parse_i64(str_of(pair->value), 1, INT32_MAX, &timeout_ms, &e);
+        }
+    }
+    return timeout_ms;
+}
+
+static void fill_kafka(struct launch *l, const struct settings *s)
+{
+    l->outputs[0] = s->results_topic;
+    l->outputs[1] = s->dead_letters_topic;
+    l->kafka = (struct kafka_options){
+        .bootstrap = s->kafka_bootstrap_servers,
+        .all = s->kafka,
+        .consumer = s->kafka_consumer,
+        .producer = s->kafka_producer,
+        .group_id = s->group_id,
+        .instance_id = s->instance_id,
+        .static_member = s->instance_id_set,
+        .exactly_once = s->delivery == DELIVERY_EXACTLY_ONCE,
+        .topics = (const char *const *)s->commands_topics.items,
+        .n_topics = s->commands_topics.n,
+        .outputs = l->outputs,
+        .n_outputs = sizeof(l->outputs) / sizeof(l->outputs[0]),
+    };
+}
+
+static void fill_http(struct launch *l, const struct settings *s)
+{
+    l->http = (struct http_client_options){
+        .url = s->front_url,
+        .ca_file = s->front_ca_file,
+        .proxy = s->front_proxy,
+        .connect_timeout_ms = s->front_connect_timeout_ms,
+        .places = (int)s->front_max_in_flight + 1, /* one for GET /me */
+        .user_agent = "front-connector/" FRONT_CONNECTOR_VERSION,
+    };
+}
+
+static void fill_engine(struct launch *l, const struct settings *s)
+{
+    l->engine = (struct engine_options){
+        .group_id = s->group_id,
+        .instance_id = s->instance_id,
+        .commands_topics = l->kafka.topics,
+        .n_commands_topics = l->kafka.n_topics,
+        .commands_partitions = l->commands_partitions,
+        .commands_json = s->commands_format == FORMAT_JSON,
+        .start_latest = s->commands_start == START_LATEST,
+        .max_pending = s->commands_max_pending,
+        .max_pending_bytes = s->commands_max_pending_bytes,
+        .results_topic = s->results_topic,
+        .dead_letters_topic = s->dead_letters_topic,
+        .reply_allowed = l->reply_allowed,
+        .results_max_bytes = s->results_max_bytes,
+        .results_response = s->results_response == RESPONSE_FULL,
+        .exactly_once = l->kafka.exactly_once,
+        .token = s->front_token,
+        .app_uid = s->front_app_uid,
+        .app_secret = s->front_app_secret,
+        .max_in_flight = s->front_max_in_flight,
+        .timeout_ms = s->front_timeout_ms,
+        .max_response_bytes = s->front_max_response_bytes,
+        .trace_headers = s->front_trace_headers,
+        .in_doubt = (enum in_doubt_policy)s->in_doubt,
+        .retry_max_attempts = s->retry_max_attempts,
+        .retry_max_ms = s->retry_max_ms,
+        .retry_backoff_ms = s->retry_backoff_ms,
+        .retry_backoff_max_ms = s->retry_backoff_max_ms,
+        .quota_limit = s->quota_limit_per_minute,
+        .quota_reserve_percent = (int)s->quota_reserve_percent,
+        .session_timeout_ms = session_timeout_of(s),
+        .drain_ms = s->shutdown_drain_ms,
+        .seed = (uint64_t)clock_wall(&clock_system) ^ ((uint64_t)getpid() << 40),
+    };
+}
+
+void launch_init(struct launch *l, const struct settings *s)
+{
+    memset(l, 0, sizeof(*l));
+    if (s->reply_topics_allowed)
+        l->reply_allowed = mem_printf("^(%s)$", s->reply_topics_allowed);
+    l->commands_partitions =
+        mem_array(s->commands_topics.n + 1, sizeof(l->commands_partitions[0]));
+    fill_kafka(l, s);
+    fill_http(l, s);
+    fill_engine(l, s);
+}
+
+void launch_fini(struct launch *l)
+{
+    mem_free(l->reply_allowed);
+    mem_free(l->commands_partitions);
+    l->reply_allowed = NULL;
+    l->commands_partitions = NULL;
+}

@@ -1,0 +1,24 @@
+/* From settings to what the floors below are started with. */
+#ifndef CLI_LAUNCH_H
+#define CLI_LAUNCH_H
+
+#include "base/buf.h"
+#include "cli/settings.h"
+#include "engine/engine.h"
+#include "kafka/kafka.h"
+#include "net/http_client.h"
+
+struct launch {
+    struct kafka_options kafka;
+    struct http_client_options http;
+    struct engine_options engine;
+    const char *outputs[2];
+    int32_t *commands_partitions; /* filled by preflight_topics */
+    char *reply_allowed;
+};
+
+/* Borrows from `s`: keep it as long as `l`. */
+void launch_init(struct launch *l, const struct settings *s);
+void launch_fini(struct launch *l);
+
+#endif

@@ -1,0 +1,242 @@
+/* The questions of preflight.h. Each finding is one line that says what is and what to
+ * do; nothing here falls back to less than the settings ask for. */
+#include "cli/preflight.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+
+#define ERRORS_MAX (64 * 1024)
+#define NEW_TOPIC_TRIES 50
+#define NEW_TOPIC_PAUSE_MS 200
+
+void preflight_say(struct preflight *p, enum check_state state, const char *check,
+                   const char *name, const char *fix, const char *fmt, ...)
+{
+    char message[700];
+    struct check_line line = {state, check, name, message, fix};
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(message, sizeof(message), fmt, ap);
+    va_end(ap);
+    if (state == CHECK_FAIL)
+        p->failed++;
+    p->say(p->arg, &line);
+}
+
+int preflight_kafka_settings(struct preflight *p)
+{
+    struct str rest, line;
+    struct buf errors;
+    size_t n;
+
+    buf_init(&errors, ERRORS_MAX);
+    n = kafka_check_settings(&p->launch->kafka, &errors);
+    rest = buf_str(&errors);
+    while (rest.ptr && rest.len > 0) {
+        line = str_split(&rest, '\n');
+        if (line.len > 0)
+            preflight_say(p, CHECK_FAIL, "settings", "kafka.*", NULL, "%.*s",
+                          STR_ARG(line));
+    }
+    buf_fini(&errors);
+    return n > 0 ? -1 : 0;
+}
+
+/* --- topics --- */
+
+struct topic_set {
+    struct kafka_topic_info *infos; /* the command topics, then the outputs */
+    size_t n, n_commands;
+    int32_t most; /* partitions of the widest command topic */
+};
+
+static const char *topic_check = "topic";
+
+static int topic_set_ask(struct preflight *p, struct topic_set *ts)
+{
+    struct err e = ERR_INIT;
+
+    if (kafka_topics_wait(&p->launch->kafka, ts->infos, ts->n, &e) != 0) {
+        preflight_say(p, CHECK_FAIL, topic_check, "", "see that the brokers answer", "%s",
+                      e.text);
+        return -1;
+    }
+    ts->most = 0;
+    for (size_t i = 0; i < ts->n_commands; i++) {
+        if (ts->infos[i].partitions > ts->most)
+            ts->most = ts->infos[i].partitions;
+    }
+    return 0;
+}
+
+static bool is_missing(const struct kafka_topic_info *info)
+{
+    return info->partitions == 0 && !info->error[0];
+}
+
+static bool some_missing(const struct topic_set *ts, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        if (is_missing(&ts->infos[i]))
+            return true;
+    }
+    return false;
+}
+
+/* A topic is known to all brokers some moments after its creation. */
+static int wait_for_new(struct preflight *p, struct topic_set *ts, size_t from, size_t to)
+{
+    const struct timespec pause = {0, NEW_TOPIC_PAUSE_MS * 1000000L};
+
+    for (int i = 0; i < NEW_TOPIC_TRIES; i++) {
+        if (topic_set_ask(p, ts) != 0)
+            return -1;
+        if (!some_missing(ts, from, to))
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    preflight_say(p, CHECK_FAIL, topic_check, "", "see the broker's log",
+                  "topics were created but do not appear");
+    return -1;
+}
+
+static int create_missing(struct preflight *p, struct topic_set *ts, size_t from,
+                          size_t to)
+{
+    struct kafka_new_topic *topics = mem_array(ts->n, sizeof(topics[0]));
+    struct err e = ERR_INIT;
+    size_t n = 0;
+    int ret = 0;
+
+    for (size_t i = from; i < to; i++) {
+        bool as_wide = strcmp(ts->infos[i].topic, p->s->results_topic) == 0;
+
+        if (is_missing(&ts->infos[i]))
+            topics[n++] = (struct kafka_new_topic){
+                .topic = ts->infos[i].topic,
+                .partitions = as_wide ? ts->most : (int32_t)p->s->topics_partitions,
+                .replication = (int32_t)p->s->topics_replication_factor,
+            };
+    }
+    if (n > 0) {
+        ret = kafka_create_topics_wait(&p->launch->kafka, topics, n, &e);
+        if (ret != 0)
+            preflight_say(p, CHECK_FAIL, topic_check, topics[0].topic,
+                          "create it by hand, or allow Create on the cluster",
+                          "could not be created: %s", e.text);
+        else
+            ret = wait_for_new(p, ts, from, to);
+    }
+    mem_free(topics);
+    return ret;
+}
+
+/* The command topics first: the results get as many partitions. */
+static int create_all(struct preflight *p, struct topic_set *ts)
+{
+    if (create_missing(p, ts, 0, ts->n_commands) != 0)
+        return -1;
+    return create_missing(p, ts, ts->n_commands, ts->n);
+}
+
+static void judge_results(struct preflight *p, const struct topic_set *ts,
+                          const struct kafka_topic_info *info)
+{
+    int64_t room = info->max_message_bytes;
+
+    if (info->partitions != ts->most)
+        preflight_say(
+            p, CHECK_WARN, topic_check, info->topic,
+            "give it as many partitions to have results at their command's number",
+            "has %d partitions, the command topic %d: results go by key",
+            (int)info->partitions, (int)ts->most);
+    if (room >= 0 && room < p->s->results_max_bytes)
+        preflight_say(p, CHECK_WARN, topic_check, info->topic,
+                      "raise the topic's max.message.bytes or lower results.max.bytes",
+                      "takes records of %lld bytes, results.max.bytes is %lld",
+                      (long long)room, (long long)p->s->results_max_bytes);
+}
+
+static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
+{
+    const struct kafka_topic_info *info = &ts->infos[i];
+
+    if (info->error[0]) {
+        size_t own = strlen(info->topic);
+        bool named =
+            strncmp(info->error, info->topic, own) == 0 && info->error[own] == ':';
+
+        preflight_say(p, CHECK_FAIL, topic_check, info->topic,
+                      i < ts->n_commands ? "allow Read and Describe on it"
+                                         : "allow Write and Describe on it",
+                      "%s", info->error + (named ? own + 2 : 0));
+    } else if (info->partitions == 0 && p->s->topics_create) {
+        preflight_say(p, CHECK_WARN, topic_check, info->topic, NULL,
+                      "is missing; `run` creates it (topics.create)");
+    } else if (info->partitions == 0) {
+        preflight_say(p, CHECK_FAIL, topic_check, info->topic,
+                      "create it, or set topics.create = true", "is missing");
+    } else {
+        preflight_say(p, CHECK_OK, topic_check, info->topic, NULL, "%d partitions",
+                      (int)info->partitions);
+        if (i == ts->n_commands)
+            judge_results(p, ts, info);
+    }
+}
+
+/* What the engine wants to know of the topics. */
+static void take_counts(struct preflight *p, const struct topic_set *ts)
+{
+    const struct kafka_topic_info *results = &ts->infos[ts->n_commands];
+
+    for (size_t i = 0; i < ts->n_commands; i++)
+        p->launch->commands_partitions[i] = ts->infos[i].partitions;
+    p->launch->engine.results_partitions = results->partitions;
+    p->launch->engine.results_record_max_bytes = results->max_message_bytes;
+}
+
+int preflight_topics(struct preflight *p)
+{
+    const struct kafka_options *o = &p->launch->kafka;
+    struct topic_set ts = {.n = o->n_topics + o->n_outputs, .n_commands = o->n_topics};
+    size_t failed = p->failed;
+
+    ts.infos = mem_array(ts.n, sizeof(ts.infos[0]));
+    for (size_t i = 0; i < ts.n; i++)
+        ts.infos[i].topic = i < o->n_topics ? o->topics[i] : o->outputs[i - o->n_topics];
+    if (topic_set_ask(p, &ts) == 0 &&
+        (!p->create || !p->s->topics_create || create_all(p, &ts) == 0)) {
+        for (size_t i = 0; i < ts.n; i++)
+            judge(p, &ts, i);
+        take_counts(p, &ts);
+    }
+    mem_free(ts.infos);
+    return p->failed > failed ? -1 : 0;
+}
+
+int preflight_transactions(struct preflight *p)
+{
+    struct err e = ERR_INIT;
+
+    if (p->s->delivery != DELIVERY_EXACTLY_ONCE) {
+        preflight_say(
+            p, CHECK_SKIP, "transactions", "", NULL,
+            "delivery = at-least-once: a result may appear twice after a crash");
+        return 0;
+    }
+    if (kafka_prove_transactions_wait(&p->launch->kafka, &e) != 0) {
+        preflight_say(p, CHECK_FAIL, "transactions", p->s->group_id,
+                      "give the missing right (config/README.md lists them), or accept "
+                      "repeated results with delivery = at-least-once",
+                      "%s", e.text);
+        return -1;
+    }
+    preflight_say(p, CHECK_OK, "transactions", p->s->group_id, NULL,
+                  "written and aborted on every output topic");
+    return 0;
+}

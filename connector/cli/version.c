@@ -1,0 +1,17 @@
+/* `--version`: what this build is made of. */
+#include "cli/cli.h"
+
+#include <jansson.h>
+#include <openssl/crypto.h>
+
+#include "cli/version.h"
+#include "kafka/kafka.h"
+
+void cli_print_version(FILE *out)
+{
+    fprintf(out, "front-connector %s (%s)\n", FRONT_CONNECTOR_VERSION,
+            FRONT_CONNECTOR_REVISION);
+    fprintf(out, "librdkafka %s\n", kafka_library_version());
+    fprintf(out, "jansson %s\n", jansson_version_str());
+    fprintf(out, "%s\n", OpenSSL_version(OPENSSL_VERSION));
+}

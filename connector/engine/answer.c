@@ -1,0 +1,206 @@
+/* Answers: the outcome of a command becomes its result record (and reply copy), or a dead
+ * letter, and the slot waits for a tick. Its lane goes on at once. */
+#include <string.h>
+
+#include "engine/internal.h"
+#include "front/reply.h"
+
+#define RECORD_OVERHEAD                                                                  \
+    100 /* bytes a record costs beside key, value and headers; generous */
+
+static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
+                         struct result *res);
+static void encode(struct engine *en, struct slot *slot, struct result *res);
+static void address(struct engine *en, struct slot *slot, const struct result *res);
+static size_t record_size(const struct kafka_output *out);
+static void slim(struct result *res);
+static void finish(struct engine *en, struct slot *slot);
+
+void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
+                  const char *kind, const char *text)
+{
+    struct result res;
+    start_result(en, slot, outcome, &res);
+    res.error.kind = str_of(kind);
+    res.error.message = str_of(text);
+    encode(en, slot, &res);
+    finish(en, slot);
+}
+
+void answer_call(struct engine *en, struct slot *slot, const struct http_call *call,
+                 enum outcome outcome, const char *kind, const char *text)
+{
+    struct result res;
+    start_result(en, slot, outcome, &res);
+    bool answered = call->end != HTTP_NOT_SENT && call->end != HTTP_LOST;
+    if (answered)
+        reply_fill(call, slot->op, &slot->req, en->o.results_response,
+                   (size_t)en->o.results_max_bytes, &slot->arena, &res);
+    if (call->head.limit >= 0) {
+        res.quota.known = true;
+        res.quota.limit = call->head.limit;
+        res.quota.remaining =
+            call->head.remaining >= 0 ? call->head.remaining : NO_NUMBER;
+        res.quota.reset_at =
+            call->head.reset >= 0 ? (int64_t)(call->head.reset * 1000) : NO_NUMBER;
+    }
+    if (outcome == SUCCEEDED)
+        res.error.kind = STR_NULL;
+    else if (kind != NULL) {
+        res.error.kind = str_of(kind);
+        if (text != NULL)
+            res.error.message = str_of(text);
+    }
+    if (slot->op != NULL && slot->op->list && outcome == SUCCEEDED) {
+        res.pages = 1;
+        res.resource_id = STR_NULL;
+    }
+    encode(en, slot, &res);
+    finish(en, slot);
+}
+
+void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
+                        const char *text)
+{
+    struct dead_letter dl = {en->o.group_id, "VALUE_CONVERTER", exception,
+                             arena_printf(&slot->arena, "%s", text)};
+    struct kafka_output *out = &slot->outputs[0];
+    *out = (struct kafka_output){.topic = en->o.dead_letters_topic,
+                                 .partition = -1,
+                                 .key = slot->rec.key,
+                                 .value = slot->rec.value,
+                                 .timestamp_ms = slot->rec.timestamp_ms};
+    out->headers =
+        headers_for_dead_letter(&slot->rec, &dl, &slot->arena, &out->n_headers);
+    slot->n_outputs = 1;
+    slot->dead_letter = true;
+    slot->operation = str_of(exception); /* the counter's label */
+    finish(en, slot);
+}
+
+void answer_slim(struct engine *en, struct slot *slot, size_t output)
+{
+    if (output > 0) {
+        log_warn("reply.dropped", "reply of %.*s dropped: its topic refused it",
+                 STR_ARG(slot->command_id));
+        slot->n_outputs = 1;
+        return;
+    }
+    if (slot->dead_letter) { /* key, headers and the reason stay; the bytes are at the
+                                source */
+        slot->outputs[0].value = STR_NULL;
+        return;
+    }
+    struct result res;
+    start_result(en, slot, slot->outcome, &res);
+    if (slot->outcome != SUCCEEDED)
+        res.error.kind = STR_LIT("too-large");
+    slim(&res);
+    buf_reset(&slot->out);
+    encode(en, slot, &res);
+    if (slot->slimmed)
+        slot->n_outputs = 1;
+    slot->slimmed = true;
+}
+
+static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
+                         struct result *res)
+{
+    *res =
+        (struct result){.command_id = slot->command_id,
+                        .operation = slot->operation.ptr ? slot->operation : STR_LIT(""),
+                        .outcome = outcome,
+                        .http_status = NO_NUMBER,
+                        .attempts = slot->attempts,
+                        .items = NO_NUMBER,
+                        .pages = NO_NUMBER,
+                        .received_at = slot->received_at,
+                        .started_at = slot->started_at ? slot->started_at : NO_NUMBER,
+                        .finished_at = clock_wall(en->clock),
+                        .source_topic = str_of(slot->rec.at.topic),
+                        .source_partition = slot->rec.at.partition,
+                        .source_offset = slot->offset};
+    if (slot->last_status > 0)
+        res->http_status = slot->last_status;
+    if (slot->digest[0] != 0)
+        res->request_digest = str_of(slot->digest);
+    slot->outcome = outcome;
+}
+
+/* Encodes and measures against the topic's limit: a tick must never meet a record it
+ * cannot carry. */
+static void encode(struct engine *en, struct slot *slot, struct result *res)
+{
+    buf_reset(&slot->out);
+    int rc = result_encode(en->ss, res, &slot->out);
+    if (rc == 0) {
+        address(en, slot, res);
+        if (en->o.results_record_max_bytes <= 0 ||
+            (int64_t)record_size(&slot->outputs[0]) <= en->o.results_record_max_bytes)
+            return;
+    }
+    slim(res);
+    buf_reset(&slot->out);
+    (void)result_encode(en->ss, res,
+                        &slot->out); /* small now: the texts left are bounded */
+    address(en, slot, res);
+}
+
+static void slim(struct result *res)
+{
+    res->response = res->content = STR_NULL;
+    res->truncated = true;
+    res->error.n_details = 0;
+    if (res->error.message.len > 1000)
+        res->error.message.len = 1000;
+    if (res->error.title.len > 200)
+        res->error.title.len = 200;
+}
+
+static void address(struct engine *en, struct slot *slot, const struct result *res)
+{
+    struct headers_result hr = {
+        .command_id = res->command_id,
+        .operation = res->operation,
+        .source = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
+                                      slot->rec.at.partition, (long long)slot->offset)),
+        .outcome = outcome_names[res->outcome],
+        .http_status = res->http_status,
+        .succeeded = res->outcome == SUCCEEDED};
+    int32_t same = slot->part->same_partitions ? slot->rec.at.partition : -1;
+    slot->outputs[0] = (struct kafka_output){.topic = en->o.results_topic,
+                                             .partition = same,
+                                             .key = slot->rec.key,
+                                             .value = buf_str(&slot->out)};
+    slot->outputs[0].headers = headers_for_result(&slot->headers, &hr, &slot->arena,
+                                                  &slot->outputs[0].n_headers);
+    slot->n_outputs = 1;
+    if (slot->reply_topic == NULL)
+        return;
+    struct kafka_output *reply = &slot->outputs[1];
+    *reply = slot->outputs[0];
+    reply->topic = slot->reply_topic;
+    reply->partition = slot->headers.reply_partition;
+    reply->headers =
+        headers_for_reply(&slot->headers, &hr, &slot->arena, &reply->n_headers);
+    if (slot->reply_max_bytes <= 0 ||
+        (int64_t)record_size(reply) <= slot->reply_max_bytes)
+        slot->n_outputs = 2;
+}
+
+static size_t record_size(const struct kafka_output *out)
+{
+    size_t size = RECORD_OVERHEAD + out->key.len + out->value.len;
+    for (size_t i = 0; i < out->n_headers; i++)
+        size += out->headers[i].name.len + out->headers[i].value.len + 10;
+    return size;
+}
+
+static void finish(struct engine *en, struct slot *slot)
+{
+    timer_cancel(&en->timers, &slot->timer);
+    slot_leave_lane(en, slot);
+    slot_move(en, slot, SLOT_ANSWERED);
+    for (size_t i = 0; i < slot->n_outputs; i++)
+        en->bytes_waiting += slot->outputs[i].value.len;
+}

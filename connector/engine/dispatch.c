@@ -1,0 +1,552 @@
+/* Dispatch: which ready command calls Front next, the call itself, and what its end
+ * means. A command of class C or D is armed first: the tick that says "may have been
+ * sent" is committed before the send gate can open. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/internal.h"
+#include "front/auth.h"
+#include "front/reply.h"
+
+#define ME_RETRY_MAX_MS 30000
+#define ARM_RETRY_MS 50
+
+static const int class_cost[QUOTA_CLASSES] = {1, 2, 6}; /* shares 6 : 3 : 1 */
+
+static struct slot *next_slot(struct engine *en);
+static bool may_dispatch(const struct engine *en);
+static bool serve(struct engine *en, struct slot *slot);
+static void start_call(struct engine *en, struct slot *slot);
+static const char *authorize(struct engine *en, struct slot *slot, struct arena *a);
+static void want_me(struct engine *en);
+static void start_me(struct engine *en);
+static void me_ended(struct engine *en, struct call *call);
+static void me_again(struct timer *t);
+static bool gate(struct http_call *http);
+static void call_done(struct http_call *http);
+static void count_call(struct engine *en, const struct call *call);
+static void call_ended(struct engine *en, struct slot *slot, struct call *call);
+static void final(struct engine *en, struct slot *slot, struct call *call,
+                  enum verdict v);
+static void exhausted(struct engine *en, struct slot *slot, struct call *call,
+                      enum verdict v);
+static void try_again(struct engine *en, struct slot *slot, int64_t at_ms);
+static void disarm(struct engine *en, struct slot *slot);
+static void give_back(struct engine *en, struct slot *slot);
+static int64_t deadline_ms(const struct engine *en, const struct slot *slot);
+static void expire(struct engine *en, struct slot *slot);
+static void slot_timer(struct timer *t);
+
+void dispatch_init(struct engine *en)
+{
+    struct quota_options qo = {en->o.quota_limit, en->o.quota_reserve_percent};
+    size_t places = (size_t)en->o.max_in_flight + 1; /* one for GET /me */
+    en->quota = quota_new(&qo);
+    en->calls = mem_array(places, sizeof *en->calls);
+    TAILQ_INIT(&en->free_calls);
+    TAILQ_INIT(&en->running);
+    for (size_t i = 0; i < places; i++) {
+        struct call *call = &en->calls[i];
+        http_call_init(&call->http);
+        arena_init(&call->arena, 1024);
+        call->en = en;
+        TAILQ_INSERT_TAIL(&en->free_calls, call, link);
+    }
+    arena_init(&en->tokens, 1024);
+    en->me_timer.fire = me_again;
+}
+
+void dispatch_fini(struct engine *en)
+{
+    for (size_t i = 0; i < (size_t)en->o.max_in_flight + 1; i++) {
+        http_call_fini(&en->calls[i].http);
+        arena_fini(&en->calls[i].arena);
+    }
+    mem_free(en->calls);
+    arena_fini(&en->tokens);
+    quota_free(en->quota);
+}
+
+/* Old header values stay in the arena until the end: a running call may still borrow one.
+ */
+void dispatch_set_token(struct engine *en, const char *token)
+{
+    en->authorization = auth_bearer(token, &en->tokens);
+    en->me_tries = 0;
+    if (!timer_is_set(&en->me_timer) || en->me_known)
+        return;
+    timer_set(&en->timers, &en->me_timer, en->now);
+}
+
+void dispatch_want(struct engine *en, struct slot *slot)
+{
+    slot_move(en, slot, SLOT_READY);
+    lanes_ready(en->lanes, slot, slot->headers.priority);
+    slot->timer.fire = slot_timer;
+    if (slot->headers.deadline > 0)
+        timer_set(&en->timers, &slot->timer, deadline_ms(en, slot));
+}
+
+void dispatch_turn(struct engine *en)
+{
+    want_me(en);
+    while (may_dispatch(en)) {
+        struct slot *slot = next_slot(en);
+        if (slot == NULL || !serve(en, slot))
+            return;
+    }
+}
+
+void dispatch_armed(struct engine *en, struct slot *slot)
+{
+    slot->armed = true;
+    if (en->revoking || en->closing || clock_boot(en->clock) > slot->send_by) {
+        give_back(en, slot);
+        disarm(en, slot);
+        dispatch_want(en, slot);
+        return;
+    }
+    en->in_flight--; /* start_call takes the place that arming had reserved */
+    start_call(en, slot);
+}
+
+/* The partition goes away: the call, if any, runs on without its slot or is ended. */
+void dispatch_cancel(struct engine *en, struct slot *slot)
+{
+    if (slot->state == SLOT_ARMING)
+        give_back(en, slot);
+    if (slot->call == NULL)
+        return;
+    struct call *call = slot->call;
+    call->slot = NULL;
+    slot->call = NULL;
+    en->http.cancel(en->http.self, &call->http);
+}
+
+int64_t dispatch_next_ms(const struct engine *en)
+{
+    if (!may_dispatch(en))
+        return INT64_MAX;
+    int64_t next = INT64_MAX;
+    for (int c = 0; c < QUOTA_CLASSES; c++) {
+        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0)
+            continue;
+        int64_t at = quota_may(en->quota, (enum quota_class)c, en->now);
+        if (at < next)
+            next = at;
+    }
+    return next;
+}
+
+int64_t engine_lease_ms(const struct engine *en)
+{
+    int64_t tcp =
+        en->o.timeout_ms < TCP_USER_TIMEOUT_MS ? en->o.timeout_ms : TCP_USER_TIMEOUT_MS;
+    return SEND_BY_MS + en->o.timeout_ms + tcp + LEASE_MARGIN_MS;
+}
+
+static bool may_dispatch(const struct engine *en)
+{
+    return en->group_assigned && !en->revoking && !en->lost && !en->closing &&
+           en->me_known && en->in_flight < (size_t)en->o.max_in_flight &&
+           !TAILQ_EMPTY(&en->free_calls);
+}
+
+/* Weighted turns among the classes that have something ready and may send now. */
+static struct slot *next_slot(struct engine *en)
+{
+    int best = -1;
+    for (int c = 0; c < QUOTA_CLASSES; c++) {
+        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0 ||
+            quota_may(en->quota, (enum quota_class)c, en->now) > en->now)
+            continue;
+        if (best < 0 || en->vt[c] < en->vt[best])
+            best = c;
+    }
+    return best < 0 ? NULL : lanes_first(en->lanes, (enum quota_class)best);
+}
+
+/* False: nothing more can be served in this turn. */
+static bool serve(struct engine *en, struct slot *slot)
+{
+    if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
+        expire(en, slot);
+        return true;
+    }
+    if (slot->req.method != HTTP_GET && !tick_is_fresh(en)) {
+        en->tick_wanted = true;
+        return false;
+    }
+    bool arm = !slot_repeatable(slot);
+    if (arm && !ledger_may_arm(&slot->part->ledger)) {
+        lanes_unready(en->lanes, slot);
+        timer_set(&en->timers, &slot->timer, en->now + ARM_RETRY_MS);
+        return true;
+    }
+    enum quota_class c = slot->headers.priority;
+    en->vt[c] += class_cost[c];
+    for (int i = 0; i < QUOTA_CLASSES; i++) /* no credit from idleness */
+        if (lanes_ready_count(en->lanes, (enum quota_class)i) == 0 &&
+            en->vt[i] < en->vt[c])
+            en->vt[i] = en->vt[c];
+    lanes_unready(en->lanes, slot);
+    timer_cancel(&en->timers, &slot->timer);
+    slot->ticket = quota_sent(en->quota, c, en->now);
+    slot->has_ticket = true;
+    if (slot->first_try == 0)
+        slot->first_try = en->now;
+    if (arm) {
+        en->in_flight++;
+        slot_move(en, slot, SLOT_ARMING);
+    } else {
+        start_call(en, slot);
+    }
+    return true;
+}
+
+static void start_call(struct engine *en, struct slot *slot)
+{
+    struct call *call = TAILQ_FIRST(&en->free_calls);
+    arena_reset(&call->arena);
+    const char *authorization = authorize(en, slot, &call->arena);
+    if (authorization == NULL) {
+        quota_answered(en->quota, slot->ticket, false, NULL, en->now);
+        slot->has_ticket = false;
+        answer_error(en, slot, FAILED, "auth",
+                     "this operation needs front.app.uid and front.app.secret");
+        return;
+    }
+    struct http_call *http = &call->http;
+    http->method = slot->req.method;
+    http->path = slot->req.path;
+    http->query = slot->req.query;
+    http->authorization = authorization;
+    http->accept = NULL;
+    http->content_type = NULL;
+    http->headers = slot->req.headers;
+    http->n_headers = slot->req.n_headers;
+    http->body = slot->req.body;
+    http->timeout_ms = en->o.timeout_ms;
+    http->body_max = (size_t)en->o.max_response_bytes;
+    http->gate = gate;
+    http->done = call_done;
+    http->owner = call;
+    call->slot = slot;
+    call->refused = false;
+    call->ticket = slot->ticket;
+    call->started_ms = en->now;
+    slot->has_ticket = false;
+    slot->call = call;
+    slot->tries++;
+    if (slot->started_at == 0)
+        slot->started_at = clock_wall(en->clock);
+    slot_move(en, slot, SLOT_CALLING);
+    TAILQ_REMOVE(&en->free_calls, call, link);
+    TAILQ_INSERT_TAIL(&en->running, call, link);
+    en->in_flight++;
+    int rc = en->http.start(en->http.self, http);
+    assert(rc == 0); /* as many places as calls */
+    (void)rc;
+}
+
+static const char *authorize(struct engine *en, struct slot *slot, struct arena *a)
+{
+    if (slot->op == NULL || slot->op->auth == AUTH_TOKEN)
+        return en->authorization;
+    return auth_channel(en->o.app_uid, en->o.app_secret, slot->req.channel_id,
+                        clock_wall(en->clock), a);
+}
+
+/* GET /me runs alone before anything else (it teaches limit and clock), and to confirm a
+ * 401. */
+static void want_me(struct engine *en)
+{
+    if ((en->me_known && !en->me_wanted) || en->me_call != NULL ||
+        timer_is_set(&en->me_timer) || !en->group_assigned || en->closing)
+        return;
+    if (quota_may(en->quota, QUOTA_HIGH, en->now) <= en->now &&
+        !TAILQ_EMPTY(&en->free_calls))
+        start_me(en);
+}
+
+static void start_me(struct engine *en)
+{
+    struct call *call = TAILQ_FIRST(&en->free_calls);
+    struct http_call *http = &call->http;
+    TAILQ_REMOVE(&en->free_calls, call, link);
+    TAILQ_INSERT_TAIL(&en->running, call, link);
+    http->method = HTTP_GET;
+    http->path = "/me";
+    http->query = http->accept = http->content_type = NULL;
+    http->authorization = en->authorization;
+    http->headers = NULL;
+    http->n_headers = 0;
+    http->body = STR_NULL;
+    http->timeout_ms = en->o.timeout_ms;
+    http->body_max = 64 * 1024;
+    http->gate = gate;
+    http->done = call_done;
+    http->owner = call;
+    call->slot = NULL;
+    call->refused = false;
+    call->started_ms = en->now;
+    call->ticket = quota_sent(en->quota, QUOTA_HIGH, en->now);
+    en->me_call = call;
+    en->in_flight++;
+    int rc = en->http.start(en->http.self, http);
+    assert(rc == 0);
+    (void)rc;
+}
+
+static void me_ended(struct engine *en, struct call *call)
+{
+    int status = call->http.end == HTTP_LOST || call->http.end == HTTP_NOT_SENT
+                     ? 0
+                     : call->http.head.status;
+    bool answered = status > 0 && status < 500 && status != 429 && status != 408;
+    en->me_call = NULL;
+    en->me_status = status;
+    if (!answered) {
+        int64_t wait = (int64_t)1000 << (en->me_tries < 5 ? en->me_tries : 5);
+        en->me_tries++;
+        timer_set(&en->timers, &en->me_timer,
+                  en->now + (wait < ME_RETRY_MAX_MS ? wait : ME_RETRY_MAX_MS));
+        log_warn("front.unreachable", "GET /me: %s; trying again",
+                 status > 0 ? "Front is not well" : call->http.why);
+        return;
+    }
+    if (!en->me_known ||
+        (status == 401) !=
+            (metric_value(metrics_get(en->metrics, M_API_AUTHORIZED, NULL)) == 0))
+        log_line(status == 200 ? LOG_INFO : LOG_ERROR, "front.me",
+                 "GET /me answered %d%s", status,
+                 status == 401 ? ": the token is not valid" : "");
+    metric_set(metrics_get(en->metrics, M_API_AUTHORIZED, NULL), status == 401 ? 0 : 1);
+    en->me_known = true;
+    en->me_wanted = false;
+    en->me_tries = 0;
+    struct slot *slot;
+    while ((slot = TAILQ_FIRST(&en->lists[SLOT_CONFIRM])) != NULL)
+        answer_error(en, slot, FAILED, "auth",
+                     status == 401
+                         ? "Front refused the token (401), and GET /me too"
+                         : "Front refused this request (401), though the token is "
+                           "valid for GET /me");
+}
+
+static void me_again(struct timer *t)
+{
+    (void)t; /* want_me looks in this turn */
+}
+
+/* The last moment before a byte leaves. A stopped old owner must not overtake the new
+ * one: see the take-over rules in connector/README.md. */
+static bool gate(struct http_call *http)
+{
+    struct call *call = http->owner;
+    struct engine *en = call->en;
+    struct slot *slot = call->slot;
+    if (http->method == HTTP_GET)
+        return true;
+    int64_t boot = clock_boot(en->clock);
+    bool open = slot != NULL && slot->part->state == PART_LIVE && !en->lost &&
+                boot - en->turn_boot < LOOP_STALL_MS &&
+                boot - en->committed_boot < en->o.session_timeout_ms / 2 &&
+                (slot_repeatable(slot) || (slot->armed && boot <= slot->send_by));
+    call->refused = !open;
+    return open;
+}
+
+static void call_done(struct http_call *http)
+{
+    struct call *call = http->owner;
+    struct engine *en = call->en;
+    struct slot *slot = call->slot;
+    bool head = http->end == HTTP_ANSWERED || http->end == HTTP_HEAD_ONLY ||
+                http->end == HTTP_TOO_LARGE;
+    en->in_flight--;
+    quota_answered(en->quota, call->ticket, http->gate_opened, head ? &http->head : NULL,
+                   en->now);
+    if (head && http->head.date_ms > 0)
+        en->front_ahead_ms = http->head.date_ms - clock_wall(en->clock);
+    count_call(en, call);
+    if (slot != NULL) {
+        slot->call = NULL;
+        call->slot = NULL;
+        call_ended(en, slot, call);
+    } else if (call == en->me_call) {
+        me_ended(en, call);
+    }
+    TAILQ_REMOVE(&en->running, call, link);
+    TAILQ_INSERT_HEAD(&en->free_calls, call, link);
+}
+
+static void count_call(struct engine *en, const struct call *call)
+{
+    char code[8];
+    const struct http_call *http = &call->http;
+    int status =
+        http->end == HTTP_LOST || http->end == HTTP_NOT_SENT ? 0 : http->head.status;
+    snprintf(code, sizeof code, "%d", status);
+    const char *name = call == en->me_call ? "api-token-details"
+                       : call->slot != NULL && call->slot->op != NULL
+                           ? call->slot->op->name
+                           : "call";
+    metric_add(metrics_get(en->metrics, M_API_REQUESTS, name, code, NULL), 1);
+    metric_observe(
+        metrics_get(en->metrics, M_API_DURATION, http_method_names[http->method], NULL),
+        (double)(en->now - call->started_ms) / 1000);
+    if (status == 429)
+        metric_add(metrics_get(en->metrics, M_QUOTA_REFUSALS,
+                               http->head.tier[0] ? http->head.tier : "plan", NULL),
+                   1);
+}
+
+static void call_ended(struct engine *en, struct slot *slot, struct call *call)
+{
+    struct http_call *http = &call->http;
+    enum verdict v = reply_verdict(http);
+    if (http->end != HTTP_LOST && http->end != HTTP_NOT_SENT)
+        slot->last_status = http->head.status;
+    if (http->gate_opened && v != REPLY_LIMITED)
+        slot->attempts++;
+    struct retry_policy policy = {en->o.retry_max_attempts, en->o.retry_max_ms,
+                                  en->o.retry_backoff_ms, en->o.retry_backoff_max_ms};
+    struct retry_case c = {
+        .klass = slot->req.klass,
+        .verdict = v,
+        .body_lost = http->end == HTTP_HEAD_ONLY,
+        .gate_refused = call->refused,
+        .attempts = slot->attempts,
+        .tries = slot->tries,
+        .first_try_ms = slot->first_try,
+        .now_ms = en->now,
+        .deadline_ms = slot->headers.deadline > 0 ? deadline_ms(en, slot) : INT64_MAX,
+        .random = engine_random(en)};
+    struct retry_decision d = retry_decide(&policy, &c);
+    switch (d.answer) {
+    case RETRY_FINAL:
+        final(en, slot, call, v);
+        return;
+    case RETRY_WAIT:
+        metric_add(metrics_get(en->metrics, M_API_RETRIES, d.reason, NULL), 1);
+        try_again(en, slot, d.at_ms);
+        return;
+    case RETRY_EXHAUSTED:
+        exhausted(en, slot, call, v);
+        return;
+    case RETRY_DOUBT:
+        metric_add(metrics_get(en->metrics, M_IN_DOUBT, "reported", NULL), 1);
+        answer_call(en, slot, http, IN_DOUBT, "no-answer",
+                    v == REPLY_BROKEN
+                        ? "Front answered with a server error: it may have "
+                          "executed the call; nothing was sent again"
+                        : "the call may have reached Front, no answer came; "
+                          "nothing was sent again");
+        return;
+    }
+}
+
+static void final(struct engine *en, struct slot *slot, struct call *call, enum verdict v)
+{
+    struct http_call *http = &call->http;
+    struct err e = ERR_INIT;
+    if (v == REPLY_DONE) {
+        answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
+    } else if (v == REPLY_UNAUTHORIZED) {
+        disarm(en, slot);
+        slot_move(en, slot, SLOT_CONFIRM);
+        en->me_wanted = true;
+    } else if (v == REPLY_MERGED && !slot->retargeted &&
+               request_retarget(&slot->cmd, slot->op, http->head.location, &slot->arena,
+                                &slot->req, &e) == 0) {
+        slot->retargeted = true;
+        try_again(en, slot, en->now);
+    } else {
+        char status[8];
+        snprintf(status, sizeof status, "%d", http->head.status);
+        bool repeat = slot->attempts >= 2 && slot->op != NULL &&
+                      slot->op->repeat_ok_status != NULL &&
+                      strstr(slot->op->repeat_ok_status, status) != NULL;
+        answer_call(en, slot, http, repeat ? SUCCEEDED : FAILED, repeat ? NULL : "front",
+                    NULL);
+    }
+}
+
+static void exhausted(struct engine *en, struct slot *slot, struct call *call,
+                      enum verdict v)
+{
+    if (slot->attempts == 0 && slot->headers.deadline > 0 &&
+        deadline_ms(en, slot) <= en->now + en->o.retry_backoff_max_ms) {
+        answer_call(en, slot, &call->http, EXPIRED, "deadline",
+                    "the deadline passed before a request could be sent");
+        return;
+    }
+    bool network = v == REPLY_NOT_SENT || v == REPLY_LOST || v == REPLY_DONE;
+    answer_call(en, slot, &call->http, FAILED, network ? "network" : "retries-exhausted",
+                network ? call->http.why : "Front went on answering with a server error");
+}
+
+/* Proof that nothing was executed (or the class does not mind): the slot wants to call
+ * again. */
+static void try_again(struct engine *en, struct slot *slot, int64_t at_ms)
+{
+    disarm(en, slot);
+    if (at_ms <= en->now) {
+        dispatch_want(en, slot);
+        return;
+    }
+    slot_move(en, slot, SLOT_WAITING);
+    timer_set(&en->timers, &slot->timer, at_ms);
+}
+
+static void disarm(struct engine *en, struct slot *slot)
+{
+    if (!slot->armed)
+        return;
+    (void)en;
+    slot->armed = false;
+    ledger_disarm(&slot->part->ledger, slot->offset);
+    slot->part->touched = true;
+}
+
+/* Armed or to be armed, but it will not call now: ticket and place go back. */
+static void give_back(struct engine *en, struct slot *slot)
+{
+    if (!slot->has_ticket)
+        return;
+    quota_answered(en->quota, slot->ticket, false, NULL, en->now);
+    slot->has_ticket = false;
+    en->in_flight--;
+}
+
+static int64_t deadline_ms(const struct engine *en, const struct slot *slot)
+{
+    return en->now + (slot->headers.deadline - clock_wall(en->clock));
+}
+
+static void expire(struct engine *en, struct slot *slot)
+{
+    if (slot->attempts == 0)
+        answer_error(en, slot, EXPIRED, "deadline",
+                     "the deadline passed before the first request");
+    else
+        answer_error(en, slot, FAILED, "retries-exhausted",
+                     "the deadline passed before the next try");
+}
+
+static void slot_timer(struct timer *t)
+{
+    struct slot *slot = (struct slot *)(void *)((char *)t - offsetof(struct slot, timer));
+    struct engine *en = slot->en;
+    if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
+        if (slot->state == SLOT_READY || slot->state == SLOT_WAITING)
+            expire(en, slot);
+    } else if (slot->state == SLOT_WAITING) {
+        dispatch_want(en, slot);
+    } else if (slot->state == SLOT_READY) {
+        lanes_ready(en->lanes, slot, slot->headers.priority);
+    }
+}

@@ -1,0 +1,176 @@
+/* Intake: a record becomes a slot in its lane; when it is the head of the lane it is
+ * opened: headers, command, check, request. What is wrong is answered here and costs no
+ * request. */
+#include <string.h>
+
+#include "engine/internal.h"
+#include "front/check.h"
+
+static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec);
+static void open_slot(struct engine *en, struct slot *slot);
+static void name_slot(struct engine *en, struct slot *slot);
+static int decode(struct engine *en, struct slot *slot, struct err *e);
+static int check_reply(struct engine *en, struct slot *slot, struct err *e);
+
+void intake_record(struct engine *en, struct kafka_record *rec)
+{
+    struct part *part = part_find(en, rec->at);
+    if (part == NULL || part->state != PART_LIVE) {
+        en->kafka.release(en->kafka.self, rec); /* read again by whoever owns it */
+        return;
+    }
+    part->next = rec->offset + 1;
+    if (!STAILQ_EMPTY(&part->held) ||
+        rec->offset >= part->ledger.line + part->ledger.window) {
+        struct held *h = mem_zalloc(sizeof *h);
+        h->rec = *rec;
+        STAILQ_INSERT_TAIL(&part->held, h, link);
+        return;
+    }
+    accept_record(en, part, rec);
+}
+
+void intake_held(struct engine *en, struct part *part)
+{
+    struct held *h;
+    while ((h = STAILQ_FIRST(&part->held)) != NULL &&
+           h->rec.offset < part->ledger.line + part->ledger.window) {
+        STAILQ_REMOVE_HEAD(&part->held, link);
+        accept_record(en, part, &h->rec);
+        mem_free(h);
+    }
+}
+
+void intake_open(struct engine *en)
+{
+    struct slot *slot;
+    while ((slot = TAILQ_FIRST(&en->opening)) != NULL) {
+        TAILQ_REMOVE(&en->opening, slot, in_opening);
+        slot->to_open = false;
+        open_slot(en, slot);
+    }
+}
+
+static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec)
+{
+    metric_add(metrics_get(en->metrics, M_RECEIVED, rec->at.topic, NULL), 1);
+    en->received++;
+    enum ledger_intake how = ledger_deliver(&part->ledger, rec->offset);
+    if (how == LEDGER_DONE_BEFORE) {
+        metric_add(metrics_get(en->metrics, M_RETURNED, "done_before", NULL), 1);
+        en->returned++;
+        part->touched = true; /* the line may have moved over it */
+        en->kafka.release(en->kafka.self, rec);
+        return;
+    }
+    struct slot *slot = slot_take(en, part, rec);
+    slot->doubtful = slot->armed = how == LEDGER_IN_DOUBT;
+    if (lanes_push(en->lanes, slot))
+        slot_open_later(en, slot);
+}
+
+static void open_slot(struct engine *en, struct slot *slot)
+{
+    struct err bad_header = ERR_INIT, e = ERR_INIT;
+    slot->opened = true;
+    int header = headers_read(&slot->rec, &slot->arena, &slot->headers, &bad_header);
+    if (decode(en, slot, &e)) {
+        name_slot(en, slot);
+        if (e.reason != NULL && strcmp(e.reason, "invalid-command") == 0)
+            answer_error(en, slot, REJECTED, e.reason, e.text);
+        else
+            answer_dead_letter(en, slot, e.reason ? e.reason : "BadValue", e.text);
+        return;
+    }
+    int checked = command_check(&slot->cmd, &slot->op, &e);
+    name_slot(en, slot);
+    if (checked == 0 && request_build(&slot->cmd, slot->op, &slot->arena, &slot->req, &e))
+        checked = -1;
+    if (header) {
+        slot->headers.reply_topic = STR_NULL;
+        answer_error(en, slot, REJECTED, "invalid-header", bad_header.text);
+    } else if (checked) {
+        answer_error(en, slot, REJECTED, e.reason ? e.reason : "invalid-command", e.text);
+    } else if (check_reply(en, slot, &e)) {
+        answer_error(en, slot, REJECTED, "reply-topic", e.text);
+    } else {
+        intake_ready(en, slot);
+    }
+}
+
+void intake_ready(struct engine *en, struct slot *slot)
+{
+    struct str topic = slot->headers.reply_topic;
+    if (topic.ptr != NULL && slot->reply_topic == NULL) {
+        int32_t partitions = 0;
+        const char *name = NULL;
+        enum topic_answer answer =
+            topic_ask(en, topic, &name, &partitions, &slot->reply_max_bytes);
+        if (answer == TOPIC_ASKED) {
+            if (slot->state == SLOT_QUEUED)
+                slot_move(en, slot, SLOT_TOPIC);
+            return;
+        }
+        if (answer == TOPIC_MISSING || slot->headers.reply_partition >= partitions) {
+            answer_error(en, slot, REJECTED, "reply-topic",
+                         answer == TOPIC_MISSING
+                             ? "the reply topic does not exist"
+                             : "the reply topic has no such partition");
+            return;
+        }
+        slot->reply_topic = name;
+    }
+    if (!slot->doubtful) {
+        dispatch_want(en, slot);
+        return;
+    }
+    metric_add(metrics_get(en->metrics, M_IN_DOUBT, "reported", NULL), 1);
+    answer_error(en, slot, IN_DOUBT, "restart",
+                 "the call may have been sent before a restart; nothing was sent again");
+}
+
+static int decode(struct engine *en, struct slot *slot, struct err *e)
+{
+    if (slot->rec.value.ptr == NULL)
+        return err_input(e, "Empty", "the record has no value");
+    if (en->o.commands_json)
+        return command_decode_json(slot->rec.value, &slot->arena, &slot->cmd, e);
+    return command_decode_avro(en->ss, typed_record_find, slot->rec.value, &slot->arena,
+                               &slot->cmd, e) == FRAMING_OK
+               ? 0
+               : -1;
+}
+
+/* What the result calls the command: header, then record, then the coordinates. */
+static void name_slot(struct engine *en, struct slot *slot)
+{
+    (void)en;
+    slot->command_id = slot->headers.command_id;
+    if (slot->command_id.ptr == NULL)
+        slot->command_id = slot->cmd.command_id;
+    if (slot->command_id.ptr == NULL)
+        slot->command_id =
+            str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
+                                slot->rec.at.partition, (long long)slot->offset));
+    slot->operation = slot->op != NULL ? str_of(slot->op->name) : slot->cmd.operation;
+    if (str_is(slot->cmd.operation, "call"))
+        slot->operation = slot->cmd.operation;
+    if (slot->cmd.operation.ptr != NULL)
+        request_digest(&slot->cmd, slot->op, slot->digest);
+}
+
+static int check_reply(struct engine *en, struct slot *slot, struct err *e)
+{
+    struct str topic = slot->headers.reply_topic;
+    if (topic.ptr == NULL)
+        return 0;
+    const char *name = arena_strndup(&slot->arena, topic.ptr, topic.len);
+    slot->headers.reply_topic = STR_NULL; /* a refusal goes to the results topic only */
+    regmatch_t m;
+    if (!en->has_reply_regex || regexec(&en->reply_regex, name, 1, &m, 0) != 0 ||
+        m.rm_so != 0 || (size_t)m.rm_eo != topic.len)
+        return err_input(e, "reply-topic", "%s does not match reply.topics.allowed",
+                         name);
+    slot->headers.reply_topic = topic;
+    return 0;
+}

@@ -1,0 +1,214 @@
+/* The engine's own state, shared by the files of engine/ only. engine.c owns the lists;
+ * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
+ * dispatch.c (calls), answer.c (outcomes), tick.c (transactions), topics.c (reply
+ * topics), status.c (pages). */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+
+#include <regex.h>
+#include <sys/queue.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/timers.h"
+#include "engine/engine.h"
+#include "engine/lanes.h"
+#include "engine/ledger.h"
+#include "engine/metrics_table.h"
+#include "engine/retry.h"
+#include "engine/slot.h"
+#include "front/quota.h"
+
+#define TICK_RECORDS_MAX 5000
+#define TICK_BYTES_MAX (8 * 1024 * 1024)
+#define TICK_SPACING_MS 25
+#define TICK_FULL 2000
+#define SEND_BY_MS 5000
+#define LOOP_STALL_MS 2000
+#define LEASE_MARGIN_MS 5000
+#define TCP_USER_TIMEOUT_MS 20000
+
+enum part_state {
+    PART_ASKING,   /* committed position asked for */
+    PART_STARTING, /* never committed: the log's ends asked for */
+    PART_PARKED,   /* position known, not fetched yet: waits for assign() */
+    PART_LIVE,
+    PART_RECHECK, /* after a fenced producer: position and ledger are read again */
+    PART_STOPPED  /* a person must act; `why` says what */
+};
+
+/* A record that does not fit into the window yet. */
+struct held {
+    STAILQ_ENTRY(held) link;
+    struct kafka_record rec;
+};
+
+struct part {
+    TAILQ_ENTRY(part) link;
+    struct kafka_partition at;
+    enum part_state state;
+    struct ledger ledger;
+    struct slot_list slots;
+    size_t n_slots;
+    STAILQ_HEAD(, held) held;
+    bool paused;
+    bool touched;         /* its offset and string must be committed */
+    size_t ledger_bytes;  /* of the last string */
+    bool same_partitions; /* its topic and the results topic have equal counts */
+    bool fetching;        /* was part of the last assign() */
+    int64_t next;         /* the next offset to be delivered */
+    int64_t full_since;   /* monotonic; 0: the window has room */
+    char why[240];
+};
+TAILQ_HEAD(part_list, part);
+
+struct call {
+    struct http_call http;
+    struct engine *en;
+    struct slot *slot;  /* NULL: GET /me, or an orphan whose partition is gone */
+    struct arena arena; /* the JWT */
+    uint64_t ticket;
+    int64_t started_ms;
+    bool refused;           /* our own gate said no */
+    TAILQ_ENTRY(call) link; /* in en->free_calls or en->running */
+};
+TAILQ_HEAD(call_list, call);
+
+struct topic_info; /* topics.c */
+
+struct engine {
+    struct engine_options o;
+    struct schemas *ss;
+    struct kafka_port kafka;
+    struct http_port http;
+    const struct clock *clock;
+    int64_t now, turn_boot; /* of this turn */
+    struct timers timers;
+    uint64_t random;
+
+    /* ownership */
+    struct part_list parts;
+    int64_t assignment;
+    bool assigned, revoking, lost, kafka_up;
+    int64_t drain_until, revoke_until;
+    bool assign_due, group_assigned;
+    int64_t assign_at;
+
+    /* slots by state, and the free ones */
+    struct slot_list lists[SLOT_STATES];
+    size_t counts[SLOT_STATES];
+    struct slot_list opening; /* heads of lanes to be opened in this turn */
+    struct lanes *lanes;
+    uint64_t arrivals;
+    size_t held_bytes;
+    size_t n_slots;
+
+    /* calls */
+    struct quota *quota;
+    struct call *calls;
+    struct call_list free_calls, running;
+    struct call *me_call; /* GET /me runs; NULL: not */
+    bool me_wanted;       /* a 401 waits for it */
+    size_t in_flight;
+    const char *authorization;
+    struct arena tokens;
+    bool me_known; /* GET /me was answered once: dispatch may begin */
+    struct timer me_timer;
+    int me_tries;
+    int me_status;
+    int64_t front_ahead_ms; /* Front's clock minus ours */
+    int vt[QUOTA_CLASSES];  /* weighted turns of the classes */
+
+    /* reply topics */
+    regex_t reply_regex;
+    bool has_reply_regex;
+    struct topic_info *topics;
+
+    /* ticks */
+    struct kafka_tick tick;
+    struct slot **tick_owner; /* of each output */
+    size_t cap_outputs, cap_offsets;
+    bool tick_running, tick_wanted;
+    int64_t tick_started, tick_not_before;
+    int64_t committed_boot; /* boot ms when the last committed tick was handed over */
+    int64_t tick_boot;
+    struct arena tick_arena; /* its strings */
+    size_t bytes_waiting;
+
+    /* end */
+    int stops;
+    bool closing, close_asked, closed, failed;
+    struct err failure;
+
+    struct metrics *metrics;
+    int64_t received, finished, dead, returned; /* the identity */
+    int64_t last_finished_ms;
+};
+
+/* slot.c */
+struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record *rec);
+void slot_move(struct engine *en, struct slot *slot, enum slot_state to);
+void slot_release(struct engine *en,
+                  struct slot *slot); /* record given back, slot FREE */
+void slot_open_later(struct engine *en, struct slot *slot);
+void slot_leave_lane(struct engine *en,
+                     struct slot *slot); /* opens the next of its lane */
+
+/* parts.c */
+void parts_assign(struct engine *en, const struct kafka_event *ev);
+void parts_revoke(struct engine *en, const struct kafka_event *ev);
+void parts_committed(struct engine *en, const struct kafka_event *ev);
+void parts_watermarks(struct engine *en, const struct kafka_event *ev);
+void parts_out_of_range(struct engine *en, const struct kafka_event *ev);
+void parts_recheck(struct engine *en); /* after TICK_UNKNOWN */
+void parts_turn(struct engine *en);    /* pause, resume, late assign, end of a revoke */
+void parts_drop_all(struct engine *en, const char *reason);
+struct part *part_find(struct engine *en, struct kafka_partition at);
+bool parts_rechecking(const struct engine *en);
+
+/* intake.c */
+void intake_record(struct engine *en, struct kafka_record *rec);
+void intake_held(struct engine *en, struct part *part);
+/* The reply topic is known (or wanted from Kafka); then the slot may call. */
+void intake_ready(struct engine *en, struct slot *slot);
+void intake_open(struct engine *en); /* opens the new heads of lanes */
+
+/* dispatch.c */
+void dispatch_init(struct engine *en);
+void dispatch_fini(struct engine *en);
+void dispatch_turn(struct engine *en);
+void dispatch_want(struct engine *en, struct slot *slot);  /* READY now */
+void dispatch_armed(struct engine *en, struct slot *slot); /* its arming is committed */
+void dispatch_cancel(struct engine *en, struct slot *slot);
+void dispatch_set_token(struct engine *en, const char *token);
+int64_t dispatch_next_ms(const struct engine *en);
+int64_t engine_lease_ms(const struct engine *en);
+
+/* answer.c: from here on the outcome is known; the slot leaves its lane and waits for a
+ * tick */
+void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
+                  const char *kind, const char *text);
+void answer_call(struct engine *en, struct slot *slot, const struct http_call *call,
+                 enum outcome outcome, const char *kind, const char *text);
+void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
+                        const char *text);
+/* A tick was refused because of this output: make it smaller or drop the reply copy. */
+void answer_slim(struct engine *en, struct slot *slot, size_t output);
+
+/* tick.c */
+void tick_turn(struct engine *en);
+void tick_ended(struct engine *en, struct kafka_tick *tick);
+int64_t tick_next_ms(const struct engine *en);
+bool tick_is_fresh(const struct engine *en); /* non-GET calls may go */
+void tick_settle(struct engine *en, struct part *part, const struct ledger_image *im);
+
+/* topics.c */
+enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
+enum topic_answer topic_ask(struct engine *en, struct str name, const char **interned,
+                            int32_t *partitions, int64_t *max_bytes);
+void topics_answered(struct engine *en, const struct kafka_event *ev);
+void topics_free(struct engine *en);
+
+uint32_t engine_random(struct engine *en);
+
+#endif

@@ -1,0 +1,336 @@
+/* Ownership of command partitions: assignment, the position and ledger of each, pause and
+ * resume, the drain at revoke. The order is the promise: position first, then fetching,
+ * then calls; at revoke calls end, then a last tick, then unassign. */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/internal.h"
+
+#define ASSIGN_PATIENCE_MS                                                               \
+    300 /* partitions whose position is late are assigned later                          \
+         */
+#define LAST_TICK_MS 60000
+
+static struct part *part_new(struct engine *en, struct kafka_partition at);
+static void part_free(struct engine *en, struct part *part);
+static void stop_part(struct part *part, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+static void start_at(struct engine *en, struct part *part, int64_t offset);
+static bool all_answered(const struct engine *en);
+static void assign_now(struct engine *en);
+static void flow(struct engine *en, struct part *part);
+static void quota_share(struct engine *en);
+static void leave_turn(struct engine *en);
+static bool drained(const struct engine *en);
+
+void parts_assign(struct engine *en, const struct kafka_event *ev)
+{
+    parts_drop_all(en, "revoked");
+    en->assignment = ev->assignment;
+    en->group_assigned = true;
+    en->revoking = en->lost = en->assigned = false;
+    en->assign_due = true;
+    en->assign_at = en->now + ASSIGN_PATIENCE_MS;
+    en->committed_boot = 0; /* the first tick of this assignment opens the gate */
+    metric_add(metrics_get(en->metrics, M_REBALANCES, NULL), 1);
+    for (size_t i = 0; i < ev->n_parts; i++) {
+        struct part *part = part_new(en, ev->parts[i]);
+        en->kafka.committed(en->kafka.self, part->at);
+    }
+    log_info("group.assigned", "%zu partition(s) assigned", ev->n_parts);
+    quota_share(en);
+}
+
+void parts_revoke(struct engine *en, const struct kafka_event *ev)
+{
+    en->revoking = true;
+    en->lost = ev->type == KAFKA_LOST;
+    en->assign_due = false;
+    en->drain_until = en->now + en->o.drain_ms;
+    en->revoke_until = en->drain_until + LAST_TICK_MS;
+    metric_add(metrics_get(en->metrics, M_REBALANCES, NULL), 1);
+    log_info("group.revoked", "partitions %s, %zu call(s) run",
+             en->lost ? "lost" : "revoked", en->in_flight);
+}
+
+void parts_committed(struct engine *en, const struct kafka_event *ev)
+{
+    struct part *part = part_find(en, ev->at);
+    struct err e = ERR_INIT;
+    if (part == NULL || (part->state != PART_ASKING && part->state != PART_RECHECK))
+        return;
+    if (ev->error[0] != 0) {
+        stop_part(part, "the committed position cannot be read: %s", ev->error);
+        return;
+    }
+    if (part->state == PART_RECHECK) {
+        struct ledger_image im;
+        int64_t line = ev->offset == KAFKA_NO_OFFSET ? part->ledger.line : ev->offset;
+        if (ledger_read(line, ev->metadata, &im, &e)) {
+            stop_part(part, "%s", e.text);
+            return;
+        }
+        part->state = PART_LIVE;
+        tick_settle(en, part, &im);
+        return;
+    }
+    if (ev->offset == KAFKA_NO_OFFSET) {
+        part->state = PART_STARTING;
+        en->kafka.watermarks(en->kafka.self, part->at);
+        return;
+    }
+    int64_t lease_ms;
+    if (ledger_restore(&part->ledger, ev->offset, ev->metadata, &lease_ms, &e)) {
+        stop_part(part,
+                  "%s; another program commits to this group, or the offset was set by "
+                  "hand with a text: reset the group's offset of this partition",
+                  e.text);
+        return;
+    }
+    part->next = ev->offset;
+    part->state = PART_PARKED;
+}
+
+void parts_watermarks(struct engine *en, const struct kafka_event *ev)
+{
+    struct part *part = part_find(en, ev->at);
+    if (part == NULL || part->state != PART_STARTING)
+        return;
+    if (ev->error[0] != 0)
+        stop_part(part, "the ends of the log cannot be read: %s", ev->error);
+    else
+        start_at(en, part, en->o.start_latest ? ev->high : ev->low);
+}
+
+void parts_out_of_range(struct engine *en, const struct kafka_event *ev)
+{
+    struct part *part = part_find(en, ev->at);
+    if (part != NULL && part->state == PART_LIVE)
+        stop_part(part,
+                  "the committed position %lld is outside the log: commands were deleted "
+                  "before they were read, or the topic was made anew; reset the group's "
+                  "offset of this partition",
+                  (long long)part->next);
+}
+
+/* Only partitions whose outcome the tick may have changed are asked again; all of them
+ * are cheap. */
+void parts_recheck(struct engine *en)
+{
+    struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link) {
+        if (part->state != PART_LIVE)
+            continue;
+        part->state = PART_RECHECK;
+        en->kafka.committed(en->kafka.self, part->at);
+    }
+}
+
+bool parts_rechecking(const struct engine *en)
+{
+    const struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_RECHECK)
+            return true;
+    return false;
+}
+
+void parts_turn(struct engine *en)
+{
+    struct part *part;
+    if (en->assign_due && (all_answered(en) || en->now >= en->assign_at))
+        assign_now(en);
+    if (en->revoking || en->closing) {
+        leave_turn(en);
+        return;
+    }
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_LIVE)
+            flow(en, part);
+}
+
+void parts_drop_all(struct engine *en, const char *reason)
+{
+    struct part *part;
+    assert(!en->tick_running);
+    while ((part = TAILQ_FIRST(&en->parts)) != NULL) {
+        struct slot *slot;
+        while ((slot = TAILQ_FIRST(&part->slots)) != NULL) {
+            dispatch_cancel(en, slot);
+            if (slot->lane != NULL) {
+                struct slot *next = lanes_remove(en->lanes, slot);
+                if (next != NULL)
+                    slot_open_later(en,
+                                    next); /* another partition's; ours are freed below */
+            }
+            metric_add(metrics_get(en->metrics, M_RETURNED, reason, NULL), 1);
+            en->returned++;
+            slot_release(en, slot);
+        }
+        TAILQ_REMOVE(&en->parts, part, link);
+        part_free(en, part);
+    }
+}
+
+struct part *part_find(struct engine *en, struct kafka_partition at)
+{
+    struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->at.topic == at.topic && part->at.partition == at.partition)
+            return part;
+    return NULL;
+}
+
+static struct part *part_new(struct engine *en, struct kafka_partition at)
+{
+    struct part *part = mem_zalloc(sizeof *part);
+    part->at = at;
+    part->state = PART_ASKING;
+    TAILQ_INIT(&part->slots);
+    STAILQ_INIT(&part->held);
+    ledger_init(&part->ledger, en->o.max_pending);
+    for (size_t i = 0; i < en->o.n_commands_topics; i++)
+        if (strcmp(en->o.commands_topics[i], at.topic) == 0)
+            part->same_partitions =
+                en->o.commands_partitions[i] == en->o.results_partitions;
+    TAILQ_INSERT_TAIL(&en->parts, part, link);
+    return part;
+}
+
+static void part_free(struct engine *en, struct part *part)
+{
+    struct held *h;
+    while ((h = STAILQ_FIRST(&part->held)) != NULL) {
+        STAILQ_REMOVE_HEAD(&part->held, link);
+        en->kafka.release(en->kafka.self, &h->rec);
+        mem_free(h);
+    }
+    ledger_fini(&part->ledger);
+    mem_free(part);
+}
+
+static void stop_part(struct part *part, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(part->why, sizeof part->why, fmt, ap);
+    va_end(ap);
+    part->state = PART_STOPPED;
+    log_error("partition.stopped", "%s/%d stopped: %s", part->at.topic,
+              part->at.partition, part->why);
+}
+
+/* Never committed: the position itself is committed before a call can be made (the gate
+ * of calls that change something opens only after a first tick). */
+static void start_at(struct engine *en, struct part *part, int64_t offset)
+{
+    struct err e = ERR_INIT;
+    int64_t lease_ms;
+    int rc = ledger_restore(&part->ledger, offset, STR_NULL, &lease_ms, &e);
+    assert(rc == 0);
+    (void)rc;
+    (void)en;
+    part->next = offset;
+    part->touched = true;
+    part->state = PART_PARKED;
+}
+
+static bool all_answered(const struct engine *en)
+{
+    const struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_ASKING || part->state == PART_STARTING)
+            return false;
+    return true;
+}
+
+/* Assigns all whose position is known, each at its next offset; called again when late
+ * ones come. */
+static void assign_now(struct engine *en)
+{
+    struct part *part;
+    size_t n = 0, max = 0;
+    TAILQ_FOREACH (part, &en->parts, link)
+        max++;
+    struct kafka_offset *list = mem_array(max + 1, sizeof *list);
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_PARKED || part->state == PART_LIVE ||
+            part->state == PART_RECHECK)
+            list[n++] = (struct kafka_offset){part->at, part->next, STR_NULL};
+    en->kafka.assign(en->kafka.self, list, n, en->assignment);
+    mem_free(list);
+    en->assigned = true;
+    TAILQ_FOREACH (part, &en->parts, link) {
+        if (part->state == PART_PARKED)
+            part->state = PART_LIVE;
+        else if (part->paused)
+            en->kafka.pause(en->kafka.self, part->at);
+    }
+    en->assign_due = !all_answered(en);
+    en->assign_at = en->now + ASSIGN_PATIENCE_MS;
+}
+
+/* Pause at full, resume at half: a resume can take a second. */
+static void flow(struct engine *en, struct part *part)
+{
+    int64_t used = part->next - part->ledger.line;
+    bool full = !STAILQ_EMPTY(&part->held) || used >= part->ledger.window ||
+                (int64_t)en->held_bytes > en->o.max_pending_bytes;
+    bool half = STAILQ_EMPTY(&part->held) && used <= part->ledger.window / 2 &&
+                (int64_t)en->held_bytes <= en->o.max_pending_bytes / 2;
+    if (!part->paused && full) {
+        part->paused = true;
+        part->full_since = en->now;
+        en->kafka.pause(en->kafka.self, part->at);
+    } else if (part->paused && half) {
+        char number[12];
+        snprintf(number, sizeof number, "%d", part->at.partition);
+        metric_add(metrics_get(en->metrics, M_WINDOW_FULL, part->at.topic, number, NULL),
+                   (double)(en->now - part->full_since) / 1000);
+        part->paused = false;
+        part->full_since = 0;
+        en->kafka.resume(en->kafka.self, part->at);
+    }
+}
+
+static void quota_share(struct engine *en)
+{
+    int owned = 0, all = 0;
+    struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        owned++;
+    for (size_t i = 0; i < en->o.n_commands_topics; i++)
+        all += en->o.commands_partitions[i];
+    quota_assign(en->quota, owned, all > owned ? all : owned, en->now);
+}
+
+/* REVOKE and the orderly end are states of the loop: calls end or the drain budget
+ * passes, what was answered is committed, then the partitions go back. */
+static void leave_turn(struct engine *en)
+{
+    if (en->tick_running || (!en->lost && !drained(en) && en->now < en->revoke_until))
+        return;
+    if (!en->lost && en->now < en->drain_until && en->in_flight > 0)
+        return;
+    bool revoked = en->revoking;
+    parts_drop_all(en, "revoked");
+    quota_assign(en->quota, 0, 1, en->now);
+    en->revoking = en->lost = en->group_assigned = en->assigned = false;
+    if (revoked) /* also the one that closing brings */
+        en->kafka.unassign(en->kafka.self, en->assignment);
+    if (en->closing && !en->closed && !en->close_asked) {
+        en->close_asked = true;
+        en->kafka.close(en->kafka.self);
+    }
+}
+
+static bool drained(const struct engine *en)
+{
+    const struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->touched && part->state == PART_LIVE)
+            return false;
+    return en->counts[SLOT_ANSWERED] == 0 && en->counts[SLOT_TICKING] == 0 &&
+           (en->counts[SLOT_ARMING] == 0 || en->lost) && !parts_rechecking(en);
+}

@@ -1,0 +1,100 @@
+/* See slot.h. Slots are recycled: each keeps its arena's first block and its result
+ * buffer. */
+#include <assert.h>
+
+#include "engine/internal.h"
+
+const char *const slot_state_names[SLOT_STATES] = {
+    "queued",  "topic",   "ready",    "waiting", "arming",
+    "calling", "confirm", "answered", "ticking", "free"};
+
+/* Which states may follow which: rows are "from", bits are "to". */
+#define TO(s) (1u << (s))
+static const unsigned transitions[SLOT_STATES] = {
+    [SLOT_QUEUED] = TO(SLOT_TOPIC) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TOPIC] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_READY] = TO(SLOT_ARMING) | TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_WAITING] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_ARMING] = TO(SLOT_CALLING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_CALLING] = TO(SLOT_READY) | TO(SLOT_WAITING) | TO(SLOT_CONFIRM) |
+                     TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_CONFIRM] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_ANSWERED] = TO(SLOT_TICKING) | TO(SLOT_FREE),
+    [SLOT_TICKING] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_FREE] = TO(SLOT_QUEUED),
+};
+
+struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record *rec)
+{
+    struct slot *slot = TAILQ_FIRST(&en->lists[SLOT_FREE]);
+    if (slot == NULL) {
+        slot = mem_zalloc(sizeof *slot);
+        arena_init(&slot->arena, 0);
+        buf_init(&slot->out, 64 * 1024 * 1024);
+        slot->state = SLOT_FREE;
+        TAILQ_INSERT_HEAD(&en->lists[SLOT_FREE], slot, link);
+        en->counts[SLOT_FREE]++;
+    }
+    slot_move(en, slot, SLOT_QUEUED);
+    slot->en = en;
+    slot->part = part;
+    slot->rec = *rec;
+    slot->offset = rec->offset;
+    slot->arrival = en->arrivals++;
+    slot->received_at = clock_wall(en->clock);
+    TAILQ_INSERT_TAIL(&part->slots, slot, in_part);
+    part->n_slots++;
+    en->n_slots++;
+    en->held_bytes += rec->value.len + rec->key.len;
+    return slot;
+}
+
+void slot_move(struct engine *en, struct slot *slot, enum slot_state to)
+{
+    assert(transitions[slot->state] & TO(to));
+    TAILQ_REMOVE(&en->lists[slot->state], slot, link);
+    en->counts[slot->state]--;
+    slot->state = to;
+    TAILQ_INSERT_TAIL(&en->lists[to], slot, link);
+    en->counts[to]++;
+}
+
+void slot_release(struct engine *en, struct slot *slot)
+{
+    timer_cancel(&en->timers, &slot->timer);
+    assert(slot->lane == NULL && slot->call == NULL);
+    if (slot->to_open)
+        TAILQ_REMOVE(&en->opening, slot, in_opening);
+    TAILQ_REMOVE(&slot->part->slots, slot, in_part);
+    slot->part->n_slots--;
+    en->n_slots--;
+    en->held_bytes -= slot->rec.value.len + slot->rec.key.len;
+    en->kafka.release(en->kafka.self, &slot->rec);
+    slot_move(en, slot, SLOT_FREE);
+    struct arena arena = slot->arena;
+    struct buf out = slot->out;
+    arena_reset(&arena);
+    if (out.cap > 64 * 1024)
+        buf_fini(&out);
+    buf_reset(&out);
+    TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);
+    *slot = (struct slot){.state = SLOT_FREE, .arena = arena, .out = out};
+    TAILQ_INSERT_HEAD(&en->lists[SLOT_FREE], slot, link);
+}
+
+void slot_open_later(struct engine *en, struct slot *slot)
+{
+    if (slot->to_open || slot->opened)
+        return;
+    slot->to_open = true;
+    TAILQ_INSERT_TAIL(&en->opening, slot, in_opening);
+}
+
+void slot_leave_lane(struct engine *en, struct slot *slot)
+{
+    if (slot->lane == NULL)
+        return;
+    struct slot *next = lanes_remove(en->lanes, slot);
+    if (next != NULL)
+        slot_open_later(en, next);
+}

@@ -1,0 +1,97 @@
+/* A slot: one command record from Kafka to its committed result. Its state is an enum
+ * and, where it waits, a list; slot_move (slot.c) is the only mover and checks the
+ * transition. */
+#ifndef ENGINE_SLOT_H
+#define ENGINE_SLOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "base/mem.h"
+#include "base/timers.h"
+#include "codec/records/command.h"
+#include "codec/records/result.h"
+#include "engine/headers.h"
+#include "front/catalogue.h"
+#include "front/quota.h"
+#include "front/request.h"
+#include "kafka/port.h"
+
+enum slot_state {
+    SLOT_QUEUED,   /* in its lane, behind others or not opened yet */
+    SLOT_TOPIC,    /* head of its lane; its reply topic is being asked for */
+    SLOT_READY,    /* head of its lane; wants to call Front */
+    SLOT_WAITING,  /* head of its lane; a timer will make it READY */
+    SLOT_ARMING,   /* class C/D: waits for the tick that arms it */
+    SLOT_CALLING,  /* a request runs */
+    SLOT_CONFIRM,  /* 401: waits for GET /me */
+    SLOT_ANSWERED, /* outcome known, out of its lane; waits for a tick */
+    SLOT_TICKING,  /* its result is in the tick that runs */
+    SLOT_FREE
+};
+#define SLOT_STATES 10
+extern const char *const slot_state_names[SLOT_STATES];
+
+/* The records a slot adds to its tick: the result and a reply copy, or a dead letter. */
+#define SLOT_OUTPUTS 2
+
+struct slot {
+    enum slot_state state;
+    TAILQ_ENTRY(slot) link;       /* the engine's list of its state */
+    TAILQ_ENTRY(slot) in_lane;    /* while it is in a lane */
+    TAILQ_ENTRY(slot) in_part;    /* always, but SLOT_FREE */
+    TAILQ_ENTRY(slot) in_opening; /* while to_open */
+    bool to_open;                 /* head of its lane now, to be opened in this turn */
+    struct lane *lane;            /* NULL once the outcome is known */
+    struct part *part;
+    struct kafka_record rec;
+    int64_t offset;
+    uint64_t arrival;
+    int64_t received_at; /* wall ms */
+    bool opened;         /* headers, command, op and request are filled */
+    bool doubtful;       /* found ARMED by us, the new owner */
+
+    struct arena arena;
+    struct headers_in headers;
+    struct command cmd;
+    const struct op *op; /* NULL: `call` without a row */
+    struct request req;
+    struct str command_id, operation;
+    char digest[33];
+
+    /* attempts */
+    struct call *call; /* CALLING */
+    struct engine *en; /* for the timer */
+    struct timer timer;
+    int last_status;    /* of the last answer; 0: none */
+    int attempts;       /* that may have reached Front */
+    int tries;          /* of any kind: drives the backoff */
+    int64_t first_try;  /* monotonic; 0: none */
+    int64_t started_at; /* wall ms of the first request; 0: none */
+    bool retargeted;
+    bool armed;       /* the ledger says ARMED */
+    bool arm_in_tick; /* its arming is in the tick that runs */
+    int64_t send_by;  /* boot ms: the gate closes */
+    bool has_ticket;
+    uint64_t ticket;
+
+    /* outcome */
+    enum outcome outcome;
+    bool dead_letter;
+    struct buf out; /* the encoded result */
+    struct kafka_output outputs[SLOT_OUTPUTS];
+    size_t n_outputs;
+    const char *reply_topic; /* interned; NULL: none */
+    int64_t reply_max_bytes;
+    bool slimmed; /* the result was made smaller already */
+};
+
+TAILQ_HEAD(slot_list, slot);
+
+static inline bool slot_repeatable(const struct slot *slot)
+{
+    return slot->req.klass == CLASS_A || slot->req.klass == CLASS_B;
+}
+
+#endif

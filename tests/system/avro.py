@@ -1,0 +1,68 @@
+"""Commands in, results out, in Avro single-object encoding: by fastavro, nothing of ours."""
+
+import functools
+import io
+import json
+import pathlib
+
+import fastavro
+import fastavro.schema
+
+SCHEMAS = pathlib.Path(__file__).resolve().parents[2] / "schemas"
+MARKER = b"\xc3\x01"
+
+
+@functools.lru_cache(None)
+def catalogue():
+    return json.loads((SCHEMAS / "catalogue.json").read_text())
+
+
+@functools.lru_cache(None)
+def schema(name):
+    """The parsed schema and its header of ten bytes; name as "records/Result"."""
+    raw = json.loads((SCHEMAS / f"{name}.avsc").read_text())
+    canonical = fastavro.schema.to_parsing_canonical_form(raw)
+    digest = fastavro.schema.fingerprint(canonical, "CRC-64-AVRO")
+    return fastavro.parse_schema(raw), MARKER + bytes.fromhex(digest)
+
+
+def encode(name, record):
+    parsed, header = schema(name)
+    out = io.BytesIO()
+    out.write(header)
+    fastavro.schemaless_writer(out, parsed, record, strict=True)
+    return out.getvalue()
+
+
+def decode(name, value):
+    parsed, header = schema(name)
+    if value[:10] != header:
+        raise AssertionError(f"not framed as {name}: {value[:10].hex()}, not {header.hex()}")
+    rest = io.BytesIO(value[10:])
+    record = fastavro.schemaless_reader(rest, parsed, None)
+    if rest.read():
+        raise AssertionError(f"bytes left behind the {name}")
+    return record
+
+
+def command(operation, params=None, body=None, **fields):
+    """A generic command. The body may be a value or, to be sent as it is, a text."""
+    if body is not None and not isinstance(body, str):
+        body = json.dumps(body)
+    record = {"command_id": None, "operation": operation, "params": params or {}, "body": body,
+              "attachments": [], "method": None, "path": None, "query": {}, "headers": {}}
+    record.update(fields)
+    return encode("records/Command", record)
+
+
+def typed(operation, **fields):
+    """A typed command: every field that is not given has its default."""
+    record = operation_named(operation)["record"].rsplit(".", 1)[1]
+    parsed, _ = schema(f"commands/{record}")
+    filled = {f["name"]: f["default"] for f in parsed["fields"] if "default" in f}
+    filled.update(fields)
+    return encode(f"commands/{record}", filled)
+
+
+def operation_named(name):
+    return next(o for o in catalogue()["operations"] if o["name"] == name)

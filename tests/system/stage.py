@@ -1,0 +1,438 @@
+"""The stage of a system test: topics of its own on a real Kafka, a Front, connectors, and an
+independent reader of all that comes out.
+
+The broker is started once for a whole run (world.kafka()); every stage has topics and a group of
+its own, so nothing is shared but the broker."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import uuid
+
+import confluent_kafka
+from confluent_kafka import admin
+
+import avro
+import front as scripted
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "kafka"))
+import kafka  # noqa: E402
+
+BUILD = ROOT / os.environ.get("BUILD", "build")
+BINARY = str(BUILD / "front-connector")
+TOKEN = "token-of-the-tests"
+APP_UID, APP_SECRET = "app-uid", "app-secret-of-the-tests"
+
+
+class World:
+    """What one run of the tests shares."""
+
+    broker = None
+
+    def kafka(self):
+        if not self.broker:
+            self.broker = kafka.start()
+            self.warm_up()
+        return self.broker
+
+    def warm_up(self):
+        """Waits for the group and transaction coordinators, which are made on first use."""
+        producer = confluent_kafka.Producer({"bootstrap.servers": self.broker.bootstrap,
+                                             "transactional.id": "warm-up", "log_level": 0})
+        producer.init_transactions(60)
+        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.bootstrap,
+                                             "group.id": "warm-up"})
+        wait_for("group coordinator", lambda: self.answers(consumer), 60)
+        consumer.close()
+
+    @staticmethod
+    def answers(consumer):
+        try:
+            consumer.committed([confluent_kafka.TopicPartition("warm-up", 0)], timeout=10)
+            return True
+        except confluent_kafka.KafkaException:
+            return False
+
+    def close(self):
+        if self.broker:
+            self.broker.remove()
+            self.broker = None
+
+
+world = World()
+
+
+def wait_for(what, claim, timeout_s=30, every_s=0.05):
+    """The first true value of claim(); fails saying what was waited for."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = claim()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"no {what} within {timeout_s} s")
+        time.sleep(every_s)
+
+
+def run(*arguments, timeout_s=60, env=None, stdin=None):
+    """One run of the program to its end: exit code, stdout and stderr."""
+    return subprocess.run([BINARY, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          stdin=subprocess.DEVNULL if stdin is None else None, input=stdin,
+                          text=True, timeout=timeout_s, env=env, check=False)
+
+
+class Connector:
+    """A running `front-connector run`."""
+
+    def __init__(self, folder, settings):
+        self.port = kafka.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.name = f"connector-{uuid.uuid4().hex[:6]}"
+        self.conf = folder / f"{self.name}.conf"
+        self.log = folder / f"{self.name}.log"
+        settings = {**settings, "status.listen": f"127.0.0.1:{self.port}"}
+        self.conf.write_text("".join(f"{k} = {v}\n" for k, v in settings.items()))
+        self.process = None
+        self.start()
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([BINARY, "run", "-c", str(self.conf)], stdout=log,
+                                            stderr=log, stdin=subprocess.DEVNULL,
+                                            preexec_fn=kafka.die_with_parent)
+        return self
+
+    def page(self, path):
+        """Status and text of a page; (0, why) when nobody answers."""
+        import urllib.error
+        import urllib.request
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+        except OSError as e:
+            return 0, str(e)
+
+    def wait_ready(self, timeout_s=40):
+        deadline = time.monotonic() + timeout_s
+        while True:
+            status, text = self.page("/readyz")
+            if status == 200:
+                return self
+            if self.process.poll() is not None:
+                raise AssertionError(f"the connector ended with {self.process.returncode}:\n"
+                                     + kafka.tail(self.log))
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not ready after {timeout_s} s ({text}):\n"
+                                     + kafka.tail(self.log))
+            time.sleep(0.02)
+
+    def wait_line(self, pattern, timeout_s=30):
+        return wait_for(f"line /{pattern}/ in the log (its end: {kafka.tail(self.log, 4)})",
+                        lambda: re.search(pattern, self.log.read_text(errors="replace")),
+                        timeout_s)
+
+    def metrics(self):
+        """{'commands_received_total': sum over its series, 'x{label="v"}': value, ...}"""
+        status, text = self.page("/metrics")
+        if status != 200:
+            raise AssertionError(f"/metrics: {status} {text[:200]}")
+        sums = {}
+        for line in text.splitlines():
+            if not line or line.startswith("#"):
+                continue
+            name, _, value = line.rpartition(" ")
+            name = name.removeprefix("front_connector_")
+            sums[name] = float(value)
+            if "{" in name:
+                family = name.partition("{")[0]
+                sums[family] = sums.get(family, 0) + float(value)
+        return sums
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def terminate(self, timeout_s=40):
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait_end(timeout_s)
+
+    def wait_end(self, timeout_s=40):
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"still running after {timeout_s} s:\n"
+                                 + kafka.tail(self.log)) from None
+
+    def running(self):
+        return self.process and self.process.poll() is None
+
+
+class Out:
+    """A record that came out. `fields` is the decoded result, None for a dead letter."""
+
+    def __init__(self, message):
+        self.topic, self.partition = message.topic(), message.partition()
+        self.offset = message.offset()
+        self.key, self.value = message.key(), message.value()
+        self.timestamp = message.timestamp()[1]
+        self.headers = dict(message.headers() or [])
+        self.header_list = message.headers() or []
+        self.fields = None
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["fields"][name]
+        except (KeyError, TypeError):
+            raise AttributeError(name) from None
+
+    def text(self, header):
+        value = self.headers.get(header)
+        return None if value is None else value.decode()
+
+
+class Stage:
+    """Topics, a Front, connectors and what came out. close() must be called."""
+
+    def __init__(self, front=None, partitions=4, results_config=None, bootstrap=None,
+                 create=True, **settings):
+        self.bootstrap = bootstrap or world.kafka().bootstrap
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="front-connector-test."))
+        self.front = front or scripted.Front()
+        tag = uuid.uuid4().hex[:8]
+        self.group = f"group-{tag}"
+        self.commands, self.results_topic = f"commands-{tag}", f"results-{tag}"
+        self.dead_letters_topic, self.replies = f"dead-letters-{tag}", f"replies-{tag}"
+        self.partitions = partitions
+        self.connectors, self.sent = [], []
+        self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        self.producer = confluent_kafka.Producer({
+            "bootstrap.servers": self.bootstrap, "linger.ms": 2, "log_level": 0,
+            "partitioner": "murmur2_random", "message.max.bytes": 30_000_000})
+        if create:
+            self.create(self.commands, {"max.message.bytes": "20000000"})
+            self.create(self.results_topic, results_config)
+            self.create(self.dead_letters_topic, {"max.message.bytes": "30000000"})
+            self.create(self.replies, None)
+        self.settings = {
+            "front.url": self.front.url, "front.token": TOKEN, "group.id": self.group,
+            "front.app.uid": APP_UID, "front.app.secret": APP_SECRET,
+            "instance.id": "one", "kafka.bootstrap.servers": self.bootstrap,
+            "commands.topics": self.commands, "results.topic": self.results_topic,
+            "dead.letters.topic": self.dead_letters_topic,
+            "reply.topics.allowed": "replies-.*", "kafka.consumer.session.timeout.ms": 6000,
+            "kafka.consumer.heartbeat.interval.ms": 1000, "retry.backoff.ms": 20,
+            **settings}
+        self.out, self.by_id = [], {}
+        self.reader = None
+
+    # --- Kafka ---
+
+    def create(self, topic, config=None):
+        new = admin.NewTopic(topic, self.partitions, 1, config=config or {})
+        self.admin.create_topics([new])[topic].result(30)
+        # A fresh topic is served when its leader is known to the one broker's metadata.
+        wait_for(f"topic {topic}", lambda: topic in self.admin.list_topics(timeout=10).topics)
+
+    def open_reader(self):
+        self.reader = confluent_kafka.Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": self.group + "-reader", "log_level": 0,
+            "isolation.level": "read_committed", "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "enable.partition.eof": False,
+            "fetch.message.max.bytes": 30_000_000, "fetch.wait.max.ms": 50,
+            "max.poll.interval.ms": 600_000})
+        self.reader.assign([
+            confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING)
+            for topic in (self.results_topic, self.dead_letters_topic, self.replies)
+            for p in range(self.partitions)])
+
+    def read(self, timeout_s):
+        """Takes in what is there, waiting at most timeout_s for the first record."""
+        if not self.reader:
+            self.open_reader()
+        messages = self.reader.consume(1000, timeout_s)
+        for message in messages:
+            if message.error():
+                continue
+            out = Out(message)
+            if out.topic != self.dead_letters_topic:
+                out.fields = avro.decode("records/Result", out.value)
+                if out.topic == self.results_topic:
+                    self.by_id.setdefault(out.command_id, []).append(out)
+            self.out.append(out)
+        return len(messages)
+
+    def send(self, value, key=None, headers=None, partition=None):
+        """Produces one command record; its place as (partition, offset), once flush() ran."""
+        place = []
+
+        def delivered(error, message):
+            if error:
+                raise AssertionError(f"the command could not be produced: {error}")
+            place.append((message.partition(), message.offset()))
+
+        arguments = {"partition": partition} if partition is not None else {}
+        while True:
+            try:
+                self.producer.produce(self.commands, value, key, headers=headers,
+                                      on_delivery=delivered, **arguments)
+                break
+            except BufferError:
+                self.producer.poll(0.1)
+        self.producer.poll(0)
+        self.sent.append(place)
+        return place
+
+    def flush(self):
+        if self.producer.flush(30):
+            raise AssertionError("commands could not be produced within 30 s")
+
+    def command(self, command_id, operation, params=None, body=None, key=None, headers=None,
+                partition=None, **fields):
+        self.send(avro.command(operation, params, body, command_id=command_id, **fields), key,
+                  headers, partition)
+
+    # --- the connector ---
+
+    def start(self, ready=True, **settings):
+        connector = Connector(self.folder, {**self.settings, **settings})
+        self.connectors.append(connector)
+        return connector.wait_ready() if ready else connector
+
+    # --- what came out ---
+
+    def results(self):
+        return [o for o in self.out if o.topic == self.results_topic]
+
+    def dead_letters(self):
+        return [o for o in self.out if o.topic == self.dead_letters_topic]
+
+    def answer(self, command_id, timeout_s=30):
+        """The result of a command, waited for."""
+        self.flush()
+        deadline = time.monotonic() + timeout_s
+        while command_id not in self.by_id:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no result of {command_id} within {timeout_s} s; "
+                                     + self.explain())
+            self.read(0.2)
+        return self.by_id[command_id][0]
+
+    def ask(self, operation, params=None, body=None, **more):
+        """Sends a command and waits for its result."""
+        command_id = f"ask-{uuid.uuid4().hex[:10]}"
+        self.command(command_id, operation, params, body, **more)
+        return self.answer(command_id)
+
+    def dead_letter(self, place, timeout_s=30):
+        """The dead letter of the record produced at `place`."""
+        self.flush()
+        partition, offset = place[0]
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for out in self.dead_letters():
+                if (out.text("__connect.errors.partition") == str(partition)
+                        and out.text("__connect.errors.offset") == str(offset)):
+                    return out
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no dead letter of {partition}/{offset}; "
+                                     + self.explain())
+            self.read(0.2)
+
+    def source(self, out):
+        if out.topic == self.dead_letters_topic:
+            return (int(out.text("__connect.errors.partition")),
+                    int(out.text("__connect.errors.offset")))
+        return out.source_partition, out.source_offset
+
+    def missing(self):
+        """Places produced to that have no result and no dead letter yet."""
+        answered = {self.source(o) for o in self.out if o.topic != self.replies}
+        return [p[0] for p in self.sent if p and p[0] not in answered]
+
+    def settle(self, timeout_s=60):
+        """Waits until every command produced has its answer, then reads on for more of them;
+        fails when one is missing or has two. The promise, as the outside sees it."""
+        self.flush()
+        deadline = time.monotonic() + timeout_s
+        while self.missing():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{len(self.missing())} of {len(self.sent)} commands have "
+                                     f"no answer, as {self.missing()[:5]}; {self.explain()}")
+            self.read(0.2)
+        while self.read(0.4):
+            pass
+        seen = {}
+        for out in self.out:
+            if out.topic != self.replies:
+                seen.setdefault(self.source(out), []).append(out)
+        twice = {place: outs for place, outs in seen.items() if len(outs) > 1}
+        if twice:
+            raise AssertionError(f"{len(twice)} commands were answered twice, as "
+                                 f"{list(twice)[:5]}")
+
+    def explain(self):
+        return "\n".join(f"{c.name}: exit {c.process.poll()}; {c.page('/status')[1][:1500]}\n"
+                         + kafka.tail(c.log, 12) for c in self.connectors[-2:])
+
+    def check_counters(self):
+        """received = finished + dead letters + returned + open, on every living instance."""
+        for connector in self.connectors:
+            if connector.running():
+                def balanced(c=connector):
+                    m = c.metrics()
+                    return (m["commands_received_total"] == m["commands_finished_total"]
+                            + m["dead_letters_total"] + m["commands_returned_total"]
+                            + m["commands_open"]) and m["commands_open"] == 0
+                try:
+                    wait_for("balance", balanced, 10)
+                except AssertionError:
+                    m = connector.metrics()
+                    raise AssertionError("the counters do not add up: " + ", ".join(
+                        f"{n} {m[n]:.0f}" for n in (
+                            "commands_received_total", "commands_finished_total",
+                            "dead_letters_total", "commands_returned_total",
+                            "commands_open"))) from None
+
+    def close(self):
+        for connector in self.connectors:
+            if connector.running():
+                connector.kill()
+        if self.reader:
+            self.reader.close()
+        self.front.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Play(unittest.TestCase):
+    """A class of tests on one stage: `settings` and `start` say which. After each test every
+    command has exactly one answer and the counters add up."""
+
+    settings = {}
+    stage_options = {}
+    maxDiff = 4000
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stage = Stage(**cls.stage_options, **cls.settings)
+        cls.addClassCleanup(cls.stage.close)
+        cls.connector = cls.stage.start()
+
+    def setUp(self):
+        self.front = self.stage.front
+        self.front.forget()
+
+    def tearDown(self):
+        self.stage.settle()
+        self.stage.check_counters()

@@ -1,0 +1,193 @@
+"""Starting: settings with mistakes, a missing token file, missing topics, missing rights, a Kafka
+that is not there. Each says what is wrong and what to do, with the right exit code."""
+
+import os
+import pathlib
+import tempfile
+import unittest
+import uuid
+
+import confluent_kafka
+from confluent_kafka import admin
+
+import avro
+import kafka
+import stage
+
+
+class Settings(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.conf = pathlib.Path(self.folder.name) / "mine.conf"
+
+    def refused(self, text, *arguments):
+        """Both `run` and `check` end with 2; their stderr."""
+        self.conf.write_text(text)
+        said = []
+        for command in ("run", "check"):
+            done = stage.run(command, "-c", str(self.conf), *arguments)
+            self.assertEqual(done.returncode, 2, done.stderr + done.stdout)
+            said.append(done.stderr + done.stdout)
+        return said[0]
+
+    def test_three_mistakes_are_three_messages_with_lines(self):
+        said = self.refused("kafka.bootstrap.servers = 127.0.0.1:1\n"
+                            "front.tokn = x\n"
+                            "front.token = abcd\n"
+                            "front.max.in.flight = 5000\n"
+                            "delivery = at-most-once\n")
+        lines = [line for line in said.splitlines() if "mine.conf:" in line]
+        self.assertEqual(len(lines), 3, said)
+        for number, words in ((2, ["front.tokn", "front.token"]),
+                              (4, ["front.max.in.flight", "1024"]),
+                              (5, ["delivery", "at-least-once"])):
+            line = next(line for line in lines if f"mine.conf:{number}:" in line)
+            for word in words:
+                self.assertIn(word, line)
+
+    def test_a_key_twice_names_both_lines(self):
+        said = self.refused("kafka.bootstrap.servers = 127.0.0.1:1\nfront.token = abcd\n"
+                            "group.id = a\ngroup.id = b\n")
+        self.assertRegex(said, r"mine\.conf:4: group\.id:.*3")
+
+    def test_missing_token(self):
+        self.assertIn("front.token", self.refused("kafka.bootstrap.servers = 127.0.0.1:1\n"))
+
+    def test_missing_token_file(self):
+        said = self.refused("kafka.bootstrap.servers = 127.0.0.1:1\n"
+                            "front.token = ${file:/nowhere/front-token}\n")
+        self.assertIn("/nowhere/front-token", said)
+
+    def test_a_property_that_is_ours(self):
+        said = self.refused("kafka.bootstrap.servers = 127.0.0.1:1\nfront.token = abcd\n"
+                            "kafka.producer.transactional.id = mine\n")
+        self.assertIn("transactional.id", said)
+
+    def test_the_secret_is_not_printed(self):
+        said = self.refused("kafka.bootstrap.servers = 127.0.0.1:1\n"
+                            "front.token = very-secret-token\nfront.url = ftp://x\n")
+        self.assertNotIn("very-secret-token", said)
+
+
+class Preflight(unittest.TestCase):
+    def setUp(self):
+        self.stage = stage.Stage()
+        self.addCleanup(self.stage.close)
+
+    def refused(self, **settings):
+        """`run` ends with 2, `check` as well; what `run` said."""
+        connector = self.stage.start(ready=False, **settings)
+        self.assertEqual(connector.wait_end(60), 2, kafka.tail(connector.log))
+        done = stage.run("check", "-c", str(connector.conf))
+        self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+        return connector.log.read_text(), done.stdout
+
+    def test_missing_topic(self):
+        for key in ("commands.topics", "results.topic", "dead.letters.topic"):
+            with self.subTest(setting=key):
+                for said in self.refused(**{key: "no-such-topic"}):
+                    self.assertIn("no-such-topic", said)
+                    self.assertIn("topics.create", said)
+
+    def test_missing_topics_are_made_when_wanted(self):
+        tag = uuid.uuid4().hex[:8]
+        connector = self.stage.start(**{
+            "topics.create": "true", "results.topic": f"made-results-{tag}",
+            "dead.letters.topic": f"made-dead-{tag}"})
+        topics = self.stage.admin.list_topics(timeout=10).topics
+        self.assertEqual(len(topics[f"made-results-{tag}"].partitions), self.stage.partitions)
+        self.assertIn(f"made-dead-{tag}", topics)
+        self.assertEqual(connector.terminate(), 0)
+
+    def deny(self, kind, name, operation):
+        acl = admin.AclBinding(kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS",
+                               "*", operation, admin.AclPermissionType.DENY)
+        self.stage.admin.create_acls([acl])[acl].result(20)
+        self.addCleanup(lambda: self.stage.admin.delete_acls([admin.AclBindingFilter(
+            kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation,
+            admin.AclPermissionType.DENY)]).popitem()[1].result(20))
+
+    def test_no_right_to_the_transactional_id(self):
+        self.deny(admin.ResourceType.TRANSACTIONAL_ID, f"{self.stage.group}.one",
+                  admin.AclOperation.WRITE)
+        for said in self.refused():
+            self.assertRegex(said, "(?i)transactional")
+            self.assertIn(f"{self.stage.group}.one", said)
+
+    def test_no_right_to_write_results(self):
+        self.deny(admin.ResourceType.TOPIC, self.stage.results_topic, admin.AclOperation.WRITE)
+        for said in self.refused():
+            self.assertIn(self.stage.results_topic, said)
+
+    def test_no_right_to_read_commands(self):
+        self.deny(admin.ResourceType.TOPIC, self.stage.commands, admin.AclOperation.READ)
+        for said in self.refused():
+            self.assertIn(self.stage.commands, said)
+
+    def test_no_right_to_the_group(self):
+        self.deny(admin.ResourceType.GROUP, self.stage.group, admin.AclOperation.READ)
+        for said in self.refused():
+            self.assertIn(self.stage.group, said)
+
+    def test_check_says_ok_when_all_is_well(self):
+        connector = self.stage.start()
+        self.assertEqual(connector.terminate(), 0)
+        done = stage.run("check", "-c", str(connector.conf))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertNotIn("FAIL", done.stdout)
+
+
+class KafkaUnreachable(unittest.TestCase):
+    def test_waits_with_a_message_and_goes_on_when_it_comes(self):
+        if os.environ.get("KAFKA_BOOTSTRAP"):
+            self.fail("KAFKA_BOOTSTRAP is set: this test must stop a broker of its own")
+        stage.world.kafka()
+        broker = kafka.Kafka()
+        self.addCleanup(broker.remove)
+        broker.start()
+        on_stage = stage.Stage(bootstrap=broker.bootstrap)
+        self.addCleanup(on_stage.close)
+        broker.stop(15)
+        connector = on_stage.start(ready=False)
+        connector.wait_line(f"(?i)waiting.*|{broker.bootstrap}.*not reached", 20)
+        self.assertIn(broker.bootstrap, connector.log.read_text())
+        self.assertTrue(connector.running())
+        broker.start()
+        connector.wait_ready(60)
+        on_stage.command("late", "list-tags")
+        self.assertEqual(on_stage.answer("late").outcome, "SUCCEEDED")
+
+
+class LostOffsets(unittest.TestCase):
+    def test_results_without_a_committed_offset_stop_the_partition(self):
+        on_stage = stage.Stage(partitions=1)
+        self.addCleanup(on_stage.close)
+        connector = on_stage.start()
+        on_stage.command("first", "list-tags")
+        on_stage.settle()
+        self.assertEqual(connector.terminate(), 0)
+        on_stage.admin.delete_consumer_groups([on_stage.group])[on_stage.group].result(20)
+        again = on_stage.start(ready=False)
+        again.wait_line("commands.start", 30)
+        on_stage.read(1)
+        self.assertEqual(len(on_stage.by_id["first"]), 1)
+        self.assertEqual(len(on_stage.front.requests()), 1)
+
+
+class Pages(stage.Play):
+    def test_pages_and_metrics(self):
+        self.stage.ask("list-tags")
+        self.assertEqual(self.connector.page("/healthz")[0], 200)
+        self.assertEqual(self.connector.page("/readyz")[0], 200)
+        metrics = self.connector.metrics()
+        for name in ('commands_finished_total{outcome="IN_DOUBT"}',
+                     'commands_finished_total{outcome="SUCCEEDED"}',
+                     'dead_letters_total{reason="BadUtf8"}',
+                     'commands_returned_total{reason="revoked"}'):
+            self.assertIn(name, metrics)
+        self.assertGreater(metrics['commands_finished_total{outcome="SUCCEEDED"}'], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
