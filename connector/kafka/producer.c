@@ -214,7 +214,7 @@ void producer_tick(struct producer *p, struct kafka_tick *tick, const struct sta
         (void)renew(&a, TICK_RUNNING);
     if (p->rk == NULL) {
         tick->end = TICK_ABORTED;
-        (void)snprintf(tick->why, sizeof(tick->why), "%s", p->fatal);
+        (void)snprintf(tick->why, sizeof(tick->why), "%.190s", p->fatal);
         return;
     }
     a.offsets = offsets_of(tick);
