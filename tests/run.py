@@ -21,6 +21,8 @@ SUITES = (  # interpreter, folder, program: Python's unittest
     ("python3", ".", "schemas/generate.py", "check"),
     ("python3", ".", "tests/unit/test_generate.py"),
     ("build/venv/bin/python", "tests/system", "test_bridge.py"),
+    ("build/venv/bin/python", "tests/system", "-m", "unittest", "test_answers"),
+    ("build/venv/bin/python", "tests/system", "-m", "unittest", "test_replies"),
 )
 
 
@@ -61,6 +63,7 @@ def run_suite(python, folder, *arguments):
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=dict(os.environ, PYTHONPATH=os.path.abspath("tests/kafka")),
                               timeout=SUITE_LIMIT_S, check=False)
         output, code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as late:

@@ -63,7 +63,7 @@ class DeadLetters(stage.Play):
         self.dies(b"{\"operation\":\"x\"}", "NotFramed")
 
     def test_registry_framing_without_a_registry(self):
-        self.dies(b"\x00\x00\x00\x00\x07" + GOOD[10:], "NotFramed")
+        self.dies(b"\x00\x00\x00\x00\x07" + GOOD[10:], "SchemaUnknown")
 
     def test_unknown_fingerprint(self):
         self.dies(b"\xc3\x01" + bytes(range(8)) + GOOD[10:], "SchemaUnknown")
@@ -118,7 +118,7 @@ class DeadLetters(stage.Play):
 
     def test_a_map_that_announces_a_billion_entries(self):
         value = framed("records/Command", b"\x00" + text(b"x") + long_varint(1 << 30) + b"ab")
-        self.dies(value, "Truncated")
+        self.dies(value, "TooLarge")
 
     def test_a_varint_that_never_ends(self):
         self.dies(framed("records/Command", b"\x00" + b"\xff" * 12), "BadValue")
