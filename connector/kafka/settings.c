@@ -40,6 +40,11 @@ static const struct preset presets[] = {
     {ON_READERS, "queued.max.messages.kbytes", "16384"},
     /* Markers of the last transaction are waited out in steps of this. */
     {ON_WRITERS, "retry.backoff.ms", "2"},
+    /* The library gives up its search for the group's coordinator after three answers
+     * "not available" and waits, without any time-out, for a connection to change. An
+     * idle one that is closed is such a change, and comes before the transaction's
+     * time-out. */
+    {ON_WRITERS, "connections.max.idle.ms", "10000"},
     {ON_WRITERS, "message.timeout.ms", "12000"},
     {ON_WRITERS, "topic.metadata.propagation.max.ms", "1000"},
     {ON_WRITERS, "linger.ms", "5"},

@@ -212,6 +212,7 @@ struct proof {
 };
 
 static void on_proof_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque);
+static int proof_group(const struct kafka_options *o, struct err *e);
 static int proof_run(struct proof *p, struct err *e);
 static int proof_init(struct proof *p, struct err *e);
 static int proof_output(struct proof *p, const char *topic, struct err *e);
@@ -227,6 +228,10 @@ int kafka_prove_transactions_wait(const struct kafka_options *o, struct err *e)
 
     if (conf == NULL)
         return -1;
+    if (proof_group(o, e) != 0) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
     rd_kafka_conf_set_opaque(conf, &p);
     rd_kafka_conf_set_dr_msg_cb(conf, on_proof_report);
     p.rk = client_new(CLIENT_PROOF, conf, e);
@@ -240,6 +245,36 @@ int kafka_prove_transactions_wait(const struct kafka_options *o, struct err *e)
     rd_kafka_topic_partition_list_destroy(p.offsets);
     rd_kafka_consumer_group_metadata_destroy(p.group);
     rd_kafka_destroy(p.rk);
+    return rc;
+}
+
+/* Reads a position of the group without joining it. In a cluster that never had a group
+ * this makes the coordinator, for which a producer would search in vain (see
+ * connections.max.idle.ms). */
+static int proof_group(const struct kafka_options *o, struct err *e)
+{
+    rd_kafka_conf_t *conf = client_conf(o, CLIENT_GROUP, true, e);
+    rd_kafka_t *rk = conf == NULL ? NULL : client_new(CLIENT_GROUP, conf, e);
+    int64_t start = clock_now(&clock_system);
+    struct kafka_partition at = {o->topics[0], 0};
+    char *metadata = NULL;
+    size_t len;
+    int64_t offset;
+    int rc = -1;
+
+    if (rk == NULL)
+        return -1;
+    do {
+        rc = question_committed(rk, at, SLICE_MS, &offset, &metadata, &len, e);
+        mem_free(metadata);
+    } while (rc != 0 && e->kind == ERR_BUSY &&
+             clock_now(&clock_system) - start < PROOF_INIT_MS);
+    if (rc == 0)
+        err_clear(e); /* of attempts that timed out */
+    else if (e->code == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED)
+        (void)err_set(e, ERR_SETTINGS, "the right Read on group %s is missing",
+                      o->group_id);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     return rc;
 }
 
