@@ -1,6 +1,7 @@
-/* Growing bytes. Every buffer is created with the largest size it may ever reach; an addition
- * beyond it fails, changes nothing but `over`, and every later addition fails too, so a caller
- * may write a whole message and look once. Always NUL-terminated behind len (not counted). */
+/* Growing bytes. Every buffer is created with the largest size it may ever reach; an
+ * addition beyond it fails, changes nothing but `over`, and every later addition fails
+ * too, so a caller may write a whole message and look once. Always NUL-terminated behind
+ * len (not counted). */
 #ifndef BASE_BUF_H
 #define BASE_BUF_H
 
@@ -23,8 +24,10 @@ int buf_add_str(struct buf *b, struct str s);
 int buf_add_cstr(struct buf *b, const char *s);
 int buf_add_char(struct buf *b, char c);
 int buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-int buf_reserve(struct buf *b, size_t more); /* room for `more`; then write at data + len */
+int buf_reserve(struct buf *b,
+                size_t more); /* room for `more`; then write at data + len */
 struct str buf_str(const struct buf *b);
-char *buf_take(struct buf *b, size_t *len); /* memory passes to the caller (mem_free); b is empty */
+char *buf_take(struct buf *b,
+               size_t *len); /* memory passes to the caller (mem_free); b is empty */
 
 #endif

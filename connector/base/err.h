@@ -1,5 +1,5 @@
-/* The error value: lives on the caller's stack, says what to do next (kind), which word of a
- * closed list names it (reason) and what a person should read (text).
+/* The error value: lives on the caller's stack, says what to do next (kind), which word
+ * of a closed list names it (reason) and what a person should read (text).
  *
  * Convention of the whole program: functions return 0 or -1 and fill the last parameter
  * `struct err *e`, never NULL. err_set returns -1 so that it can be returned directly. */
@@ -19,12 +19,16 @@ enum err_kind {
 
 struct err {
     enum err_kind kind;
-    int code;           /* errno, CURLcode, librdkafka code or HTTP status; 0: none */
-    const char *reason; /* a static word such as "BadUtf8" or "invalid-command"; may be NULL */
+    int code; /* errno, CURLcode, librdkafka code or HTTP status; 0: none */
+    const char
+        *reason; /* a static word such as "BadUtf8" or "invalid-command"; may be NULL */
     char text[480];
 };
 
-#define ERR_INIT {ERR_NONE, 0, 0, ""}
+#define ERR_INIT                                                                         \
+    {                                                                                    \
+        ERR_NONE, 0, 0, ""                                                               \
+    }
 
 /* Sets kind and text (reason and code cleared), returns -1. */
 int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)

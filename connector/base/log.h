@@ -1,7 +1,7 @@
-/* Levelled log lines on stderr, as text or JSON (OpenTelemetry names). A line goes into a bounded
- * ring and is written by log_flush at the end of a turn (at once outside the loop, until
- * log_buffered(true)); lost ones are counted and said. Secrets are given to log_secret once and
- * masked wherever they appear. Callable from any thread. */
+/* Levelled log lines on stderr, as text or JSON (OpenTelemetry names). A line goes into a
+ * bounded ring and is written by log_flush at the end of a turn (at once outside the
+ * loop, until log_buffered(true)); lost ones are counted and said. Secrets are given to
+ * log_secret once and masked wherever they appear. Callable from any thread. */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -26,10 +26,10 @@ void log_line(enum log_level level, const char *event, const char *fmt, ...)
 #define log_error(event, ...) log_line(LOG_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...) log_line(LOG_WARN, event, __VA_ARGS__)
 #define log_info(event, ...) log_line(LOG_INFO, event, __VA_ARGS__)
-#define log_debug(event, ...)                                                              \
-    do {                                                                                   \
-        if (log_wants(LOG_DEBUG))                                                          \
-            log_line(LOG_DEBUG, event, __VA_ARGS__);                                       \
+#define log_debug(event, ...)                                                            \
+    do {                                                                                 \
+        if (log_wants(LOG_DEBUG))                                                        \
+            log_line(LOG_DEBUG, event, __VA_ARGS__);                                     \
     } while (0)
 
 void log_flush(void);

@@ -1,5 +1,5 @@
-/* epoll, signals and wake-up descriptors for the one loop thread. Wake-ups are hints: a callback
- * drains its source; the loop never promises one call per event. */
+/* epoll, signals and wake-up descriptors for the one loop thread. Wake-ups are hints: a
+ * callback drains its source; the loop never promises one call per event. */
 #ifndef BASE_LOOP_H
 #define BASE_LOOP_H
 
@@ -16,13 +16,15 @@ typedef void loop_fn(void *arg, int fd, unsigned events);
 struct loop *loop_new(struct err *e);
 void loop_free(struct loop *lo);
 
-/* Watches fd for `events`; again for the same fd: changes what is watched. events 0 keeps the
- * registration but the callback is not called (hot path: see notes on lazy epoll). */
-int loop_watch(struct loop *lo, int fd, unsigned events, loop_fn *fn, void *arg, struct err *e);
+/* Watches fd for `events`; again for the same fd: changes what is watched. events 0 keeps
+ * the registration but the callback is not called (hot path: see notes on lazy epoll). */
+int loop_watch(struct loop *lo, int fd, unsigned events, loop_fn *fn, void *arg,
+               struct err *e);
 void loop_unwatch(struct loop *lo, int fd); /* before close(fd) */
-void loop_forget(struct loop *lo, int fd);  /* fd is being closed by a library right now */
+void loop_forget(struct loop *lo, int fd); /* fd is being closed by a library right now */
 
-/* SIGTERM and SIGINT are blocked and read here: how many came so far. SIGPIPE is ignored. */
+/* SIGTERM and SIGINT are blocked and read here: how many came so far. SIGPIPE is ignored.
+ */
 int loop_catch_signals(struct loop *lo, struct err *e);
 int loop_signals(const struct loop *lo);
 

@@ -1,5 +1,6 @@
-/* uthash on our allocator, the one way to include it: its preset hash function falls through
- * switch labels, which clang refuses under our warnings. FNV is as good for our short keys. */
+/* uthash on our allocator, the one way to include it: its preset hash function falls
+ * through switch labels, which clang refuses under our warnings. FNV is as good for our
+ * short keys. */
 #ifndef BASE_MAP_H
 #define BASE_MAP_H
 

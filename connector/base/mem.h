@@ -1,6 +1,6 @@
-/* Allocate or abort: nothing here returns NULL. The only callers of malloc and free, but for
- * memory a library mandates (said where it happens). Everything sized by input has a ceiling
- * before it comes here. */
+/* Allocate or abort: nothing here returns NULL. The only callers of malloc and free, but
+ * for memory a library mandates (said where it happens). Everything sized by input has a
+ * ceiling before it comes here. */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 
@@ -16,11 +16,12 @@ char *mem_strndup(const char *s, size_t n);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* For library interfaces that forgot a const: the memory is not changed. */
 void *mem_unconst(const void *p);
-void mem_free(void *p);                 /* NULL is fine */
-void mem_wipe(void *p, size_t size);    /* for secrets; the compiler cannot drop it */
+void mem_free(void *p);              /* NULL is fine */
+void mem_wipe(void *p, size_t size); /* for secrets; the compiler cannot drop it */
 
-/* Many small things with one lifetime: freed all at once. Blocks of `block` bytes (0: 4096);
- * larger requests get a block of their own. arena_reset keeps the first block for reuse. */
+/* Many small things with one lifetime: freed all at once. Blocks of `block` bytes (0:
+ * 4096); larger requests get a block of their own. arena_reset keeps the first block for
+ * reuse. */
 struct arena {
     struct arena_block *blocks;
     size_t block;

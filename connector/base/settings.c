@@ -37,16 +37,25 @@ void settings_error(struct settings_values *v, struct buf *errors, const char *o
     add_error(errors, origin, key, text);
 }
 
+/* Where one would have looked for a key that is not set. */
+static const char *unset_origin(const struct settings_values *v)
+{
+    return v->file != NULL ? v->file : "settings";
+}
+
 int settings_complain(struct buf *errors, const struct settings_values *v,
                       const char *key, const char *fmt, ...)
 {
+    const char *origin = settings_origin(v, key);
     char text[480];
     va_list ap;
 
     va_start(ap, fmt);
     (void)vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    add_error(errors, settings_origin(v, key), key, text);
+    if (strcmp(origin, "default") == 0)
+        origin = unset_origin(v);
+    add_error(errors, origin, key, text);
     return -1;
 }
 
@@ -329,8 +338,8 @@ static void store(struct settings_values *v, void *out, const struct setting_row
     if (strcmp(row->preset, "!") == 0) {
         char *name = settings_env_name(row->key);
 
-        settings_error(v, errors, entry != NULL ? entry->origin : "settings", row->key,
-                       "must be set (in the file, as %s, or by -X)", name);
+        settings_error(v, errors, entry != NULL ? entry->origin : unset_origin(v),
+                       row->key, "must be set (in the file, as %s, or by -X)", name);
         mem_free(name);
         return;
     }

@@ -1,5 +1,5 @@
-/* Between settings.c (types and values), settings_read.c (sources) and settings_print.c (texts):
- * one entry per key that some source sets. Not for anybody else. */
+/* Between settings.c (types and values), settings_read.c (sources) and settings_print.c
+ * (texts): one entry per key that some source sets. Not for anybody else. */
 #ifndef BASE_SETTINGS_INTERNAL_H
 #define BASE_SETTINGS_INTERNAL_H
 
@@ -19,7 +19,7 @@ struct settings_entry {
     char *raw;                     /* as written, or the path when raw_is_path */
     const char *origin;
     enum settings_rank rank;
-    int line; /* RANK_FILE */
+    int line;           /* RANK_FILE */
     bool raw_is_path;   /* <KEY>_FILE */
     bool raw_has_files; /* ${file:} was met */
     char *value;        /* what raw stands for; NULL: could not be read */
@@ -37,13 +37,14 @@ struct settings_values {
     size_t n_errors;
 };
 
-/* Adds entries from the file, the environment and the overrides, in this order: a later one
- * takes the place of an earlier one. */
+/* Adds entries from the file, the environment and the overrides, in this order: a later
+ * one takes the place of an earlier one. */
 void settings_read_all(struct settings_values *v, const struct settings_source *src,
                        struct buf *errors);
 struct settings_entry *settings_find(const struct settings_values *v, struct str key);
 
-/* The value of an entry: file contents, ${} and $$ resolved. mem_free it; NULL with e filled. */
+/* The value of an entry: file contents, ${} and $$ resolved. mem_free it; NULL with e
+ * filled. */
 char *settings_expand(const struct settings_values *v, struct settings_entry *entry,
                       struct err *e);
 

@@ -1,5 +1,6 @@
-/* Slices and the text helpers everybody needs. A struct str borrows: it never owns what it
- * points to and is not NUL-terminated. ptr NULL means "absent", which is not "empty". */
+/* Slices and the text helpers everybody needs. A struct str borrows: it never owns what
+ * it points to and is not NUL-terminated. ptr NULL means "absent", which is not "empty".
+ */
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -23,10 +24,12 @@ bool str_eq(struct str a, struct str b);
 bool str_is(struct str a, const char *b);
 bool str_starts(struct str a, const char *prefix);
 struct str str_trim(struct str s);
-/* Cuts `s` at the first `sep`: returns what is before, leaves what is after (ptr NULL: no more). */
+/* Cuts `s` at the first `sep`: returns what is before, leaves what is after (ptr NULL: no
+ * more). */
 struct str str_split(struct str *s, char sep);
 
-bool utf8_valid(struct str s); /* strict: no surrogates, no overlong forms, no NUL excluded */
+bool utf8_valid(
+    struct str s); /* strict: no surrogates, no overlong forms, no NUL excluded */
 bool text_printable(struct str s); /* ASCII 0x20..0x7e only */
 
 /* Whole number with optional sign; the whole slice must be it, within [min, max]. */
@@ -38,8 +41,8 @@ void hex_encode(const void *data, size_t len, char *out);
 /* Edit distance, capped at `most` + 1. */
 size_t str_distance(struct str a, struct str b, size_t most);
 
-/* The candidate nearest to `word` by edit distance (a third of its length at the most, and
- * prefixes count as near), or NULL. `name` gives candidate i, NULL ends the list. */
+/* The candidate nearest to `word` by edit distance (a third of its length at the most,
+ * and prefixes count as near), or NULL. `name` gives candidate i, NULL ends the list. */
 const char *str_nearest(struct str word, const char *(*name)(const void *arg, size_t i),
                         const void *arg);
 

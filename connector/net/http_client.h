@@ -1,8 +1,10 @@
-/* Asynchronous HTTP/1.1 client to one server, on curl multi + epoll. A call is one attempt: nothing
- * is ever sent twice behind the caller's back (the gate is libcurl's PREREQ callback: libcurl 7.88
- * re-sends a POST on a reused connection that died; the second call of the gate aborts).
+/* Asynchronous HTTP/1.1 client to one server, on curl multi + epoll. A call is one
+ * attempt: nothing is ever sent twice behind the caller's back (the gate is libcurl's
+ * PREREQ callback: libcurl 7.88 re-sends a POST on a reused connection that died; the
+ * second call of the gate aborts).
  *
- * The engine reaches it through struct http_port, so that the simulator can stand in its place. */
+ * The engine reaches it through struct http_port, so that the simulator can stand in its
+ * place. */
 #ifndef NET_HTTP_CLIENT_H
 #define NET_HTTP_CLIENT_H
 
@@ -21,10 +23,12 @@ extern const char *const http_method_names[HTTP_METHODS];
 /* What happened to one attempt: the facts retry and doubt decide on. */
 enum http_end {
     HTTP_ANSWERED,  /* status, head and whole body are there */
-    HTTP_NOT_SENT,  /* the gate never opened: DNS, connect, TLS, or it refused: provably not sent */
+    HTTP_NOT_SENT,  /* the gate never opened: DNS, connect, TLS, or it refused: provably
+                       not sent */
     HTTP_HEAD_ONLY, /* complete status and headers, the body broke off */
     HTTP_TOO_LARGE, /* complete head, the body is over body_max */
-    HTTP_LOST       /* may have reached the server; no complete head: reset, time-out, garbage */
+    HTTP_LOST /* may have reached the server; no complete head: reset, time-out, garbage
+               */
 };
 
 struct http_head {
@@ -41,17 +45,20 @@ struct http_head {
 struct http_call {
     /* the request: borrowed from the caller until done() */
     enum http_method method;
-    const char *path;  /* percent-encoded path, starts with '/'; appended to the base URL's path */
-    const char *query; /* encoded, without '?'; NULL: none */
+    const char *
+        path; /* percent-encoded path, starts with '/'; appended to the base URL's path */
+    const char *query;         /* encoded, without '?'; NULL: none */
     const char *authorization; /* whole header value; NULL: none */
     const char *accept;        /* NULL: no Accept header */
-    const char *content_type;  /* of the body; NULL: application/json when there is a body */
+    const char
+        *content_type; /* of the body; NULL: application/json when there is a body */
     const char *const *headers; /* further "Name: value" lines, n_headers of them */
     size_t n_headers;
     struct str body; /* ptr NULL: none (a POST then sends Content-Length: 0) */
     int64_t timeout_ms;
     size_t body_max; /* ceiling of the answer's body */
-    bool (*gate)(struct http_call *call); /* last moment before a byte leaves; false: refuse */
+    bool (*gate)(
+        struct http_call *call); /* last moment before a byte leaves; false: refuse */
     void (*done)(struct http_call *call); /* from reap(), never from start() */
     void *owner;
 
@@ -68,10 +75,11 @@ void http_call_init(struct http_call *call);
 void http_call_fini(struct http_call *call);
 
 struct http_port {
-    /* Starts a call. At most `places` run at once: the engine's admission holds that; 0, or -1
-     * when no place is free (a bug of the caller). */
+    /* Starts a call. At most `places` run at once: the engine's admission holds that; 0,
+     * or -1 when no place is free (a bug of the caller). */
     int (*start)(void *self, struct http_call *call);
-    /* Ends a running call without an answer; done() comes with HTTP_LOST or HTTP_NOT_SENT. */
+    /* Ends a running call without an answer; done() comes with HTTP_LOST or
+     * HTTP_NOT_SENT. */
     void (*cancel)(void *self, struct http_call *call);
     /* Calls done() for all that ended. */
     void (*reap)(void *self);
@@ -79,11 +87,12 @@ struct http_port {
 };
 
 struct http_client_options {
-    const char *url;      /* base URL: scheme://host[:port][/path]; plain http only to loopback */
-    const char *ca_file;  /* NULL: system */
-    const char *proxy;    /* NULL: none; the environment is ignored */
+    const char
+        *url; /* base URL: scheme://host[:port][/path]; plain http only to loopback */
+    const char *ca_file; /* NULL: system */
+    const char *proxy;   /* NULL: none; the environment is ignored */
     int64_t connect_timeout_ms;
-    int places;           /* calls at once */
+    int places; /* calls at once */
     const char *user_agent;
 };
 
@@ -92,12 +101,15 @@ struct http_client *http_client_new(struct loop *lo, const struct http_client_op
                                     struct err *e);
 void http_client_free(struct http_client *hc);
 struct http_port http_client_port(struct http_client *hc);
-/* How long the loop may wait for curl's own timer: milliseconds from now, -1: no timer. */
+/* How long the loop may wait for curl's own timer: milliseconds from now, -1: no timer.
+ */
 int64_t http_client_wait_ms(const struct http_client *hc);
-/* Gives curl its time and lets it start what was added this turn; call once a turn before reap. */
+/* Gives curl its time and lets it start what was added this turn; call once a turn before
+ * reap. */
 void http_client_turn(struct http_client *hc);
 
-/* A 301's target or a page link: does `url` name an https host we may read an id from? Pure. */
+/* A 301's target or a page link: does `url` name an https host we may read an id from?
+ * Pure. */
 int http_url_check(const char *url, struct err *e);
 /* Parses an RFC 7231 date to unix ms; 0 when it is not one. */
 int64_t http_date_ms(const char *text);

@@ -1,7 +1,8 @@
-/* A small HTTP server on our loop (libmicrohttpd, external epoll): status pages now, webhooks
- * later. Requests are handed over whole (headers and body, capped); an answer may be given at once
- * or later (the connection is suspended meanwhile). Absolute deadlines, body and header caps,
- * both Content-Length and Transfer-Encoding or two Content-Lengths refused. */
+/* A small HTTP server on our loop (libmicrohttpd, external epoll): status pages now,
+ * webhooks later. Requests are handed over whole (headers and body, capped); an answer
+ * may be given at once or later (the connection is suspended meanwhile). Absolute
+ * deadlines, body and header caps, both Content-Length and Transfer-Encoding or two
+ * Content-Lengths refused. */
 #ifndef NET_HTTP_SERVER_H
 #define NET_HTTP_SERVER_H
 
@@ -16,9 +17,9 @@ struct http_server;
 struct http_request; /* valid from the handler call until http_reply */
 
 struct http_server_options {
-    const char *listen;      /* "host:port", port 0: any */
+    const char *listen; /* "host:port", port 0: any */
     size_t body_max;
-    int64_t deadline_ms;     /* from the first byte to the whole request */
+    int64_t deadline_ms; /* from the first byte to the whole request */
     unsigned connections_max;
     void (*handler)(void *arg, struct http_request *req);
     void *arg;
@@ -33,11 +34,13 @@ void http_server_turn(struct http_server *hs);             /* once a turn */
 
 const char *http_request_method(const struct http_request *req);
 const char *http_request_path(const struct http_request *req);
-const char *http_request_query(const struct http_request *req, const char *name); /* or NULL */
+const char *http_request_query(const struct http_request *req,
+                               const char *name); /* or NULL */
 const char *http_request_header(const struct http_request *req, const char *name);
 struct str http_request_body(const struct http_request *req);
-/* Answers and ends the request. headers: "Name: value" lines, may be NULL. Body is copied. */
-void http_reply(struct http_request *req, int status, const char *content_type, struct str body,
-                const char *const *headers, size_t n_headers);
+/* Answers and ends the request. headers: "Name: value" lines, may be NULL. Body is
+ * copied. */
+void http_reply(struct http_request *req, int status, const char *content_type,
+                struct str body, const char *const *headers, size_t n_headers);
 
 #endif
