@@ -370,7 +370,8 @@ static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_e
     }
     (void)snprintf(ev->error, sizeof(ev->error), "%s",
                    rd_kafka_event_error_string(event));
-    if (code == RD_KAFKA_RESP_ERR__FATAL)
+    if (rd_kafka_event_error_is_fatal(event) == 1 || code == RD_KAFKA_RESP_ERR__FATAL ||
+        code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         return on_fatal(c, ev);
     if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         ev->type = KAFKA_EOF;

@@ -16,7 +16,7 @@
 
 enum {
     INIT_SLICE_MS = 1000,
-    FENCES_MAX = 3, /* so many in FENCE_WINDOW_MS: there is a rival */
+    FENCES_MAX = 10, /* so many in FENCE_WINDOW_MS: there is a rival */
     FENCE_WINDOW_MS = 120000,
     FENCE_TICK_MAX_MS =
         10000, /* a slower tick may have been fenced by its own time-out */
