@@ -304,13 +304,10 @@ static void apply_names(rd_kafka_conf_t *conf, const struct kafka_options *o,
         client_set(conf, "group.id", id);
         break;
     case CLIENT_TICKS:
-        if (!o->exactly_once)
+    case CLIENT_PROOF:
+        if (kind == CLIENT_TICKS && !o->exactly_once)
             break;
         id = mem_printf("%s.%s", o->group_id, o->instance_id);
-        client_set(conf, "transactional.id", id);
-        break;
-    case CLIENT_PROOF: /* not the instance's own, which would fence a running one */
-        id = mem_printf("%s.%s.check", o->group_id, o->instance_id);
         client_set(conf, "transactional.id", id);
         break;
     case CLIENT_QUESTIONS:

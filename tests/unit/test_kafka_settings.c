@@ -153,7 +153,7 @@ static void each_handle_gets_its_own(void **state)
     value_is(&o, CLIENT_TICKS, "partitioner", "murmur2_random");
     value_is(&o, CLIENT_TICKS, "enable.idempotence", "true");
     value_is(&o, CLIENT_TICKS, "compression.type", "lz4");
-    value_is(&o, CLIENT_PROOF, "transactional.id", "g.i.check");
+    value_is(&o, CLIENT_PROOF, "transactional.id", "g.i");
     value_is(&o, CLIENT_GROUP, "fetch.wait.max.ms", "9");
     value_is(&o, CLIENT_GROUP, "linger.ms", "5"); /* the library's: ours is not for it */
     value_is(&o, CLIENT_GROUP, "group.id", "g");
