@@ -388,7 +388,10 @@ static enum tick_end abort_tick(struct attempt *a)
     rd_kafka_resp_err_t cause = a->code;
     enum verdict v = run(a, "abort_transaction", call_abort);
 
-    if (!r->blamed && v == GO_ON && blames_record(cause))
+    /* A topic deleted under way shows as a time-out, or as a refusal that names no
+     * record. */
+    if (!r->blamed && v == GO_ON &&
+        (blames_record(cause) || r->code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT))
         find_culprit(a);
     if (r->blamed) {
         a->tick->bad = r->bad;
