@@ -503,8 +503,8 @@ static rd_kafka_resp_err_t produce_one(struct producer *p, const struct kafka_ou
         code = rd_kafka_producev(
             p->rk, RD_KAFKA_V_RKT(topic->handle), RD_KAFKA_V_PARTITION(out->partition),
             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-            RD_KAFKA_V_KEY(out->key.ptr, out->key.len),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)out->value.ptr, out->value.len),
+            RD_KAFKA_V_KEY(mem_unconst(out->key.ptr), out->key.len),
+            RD_KAFKA_V_VALUE(mem_unconst(out->value.ptr), out->value.len),
             RD_KAFKA_V_TIMESTAMP(out->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
             RD_KAFKA_V_OPAQUE((void *)(uintptr_t)(i + 1)), RD_KAFKA_V_END);
         if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)

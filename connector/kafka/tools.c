@@ -333,8 +333,8 @@ static int proof_output(struct proof *p, const char *topic, struct err *e)
     rd_kafka_resp_err_t code = rd_kafka_producev(
         p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY("front-connector check", 21), RD_KAFKA_V_VALUE(NULL, 0),
-        RD_KAFKA_V_OPAQUE(NULL), RD_KAFKA_V_END);
+        RD_KAFKA_V_KEY(mem_unconst("front-connector check"), 21),
+        RD_KAFKA_V_VALUE(NULL, 0), RD_KAFKA_V_OPAQUE(NULL), RD_KAFKA_V_END);
 
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = rd_kafka_flush(p->rk, PROOF_FLUSH_MS);
@@ -443,8 +443,8 @@ static rd_kafka_resp_err_t send_one(rd_kafka_t *rk, const struct kafka_output *o
     rd_kafka_resp_err_t code = rd_kafka_producev(
         rk, RD_KAFKA_V_TOPIC(out->topic), RD_KAFKA_V_PARTITION(out->partition),
         RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(out->key.ptr, out->key.len),
-        RD_KAFKA_V_VALUE((void *)(uintptr_t)out->value.ptr, out->value.len),
+        RD_KAFKA_V_KEY(mem_unconst(out->key.ptr), out->key.len),
+        RD_KAFKA_V_VALUE(mem_unconst(out->value.ptr), out->value.len),
         RD_KAFKA_V_TIMESTAMP(out->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
         RD_KAFKA_V_END);
 
