@@ -1,427 +1,477 @@
-/* The group consumer on the loop thread: one queue, everything as events. Also the port
- * the engine sees (struct kafka_port). */
-#include <string.h>
-
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/mem.h"
+/* The group consumer, on the loop thread: one queue of events, an eventfd that says when
+ * to look. Owns: the queue, the assignment's number and its group metadata. The handle
+ * itself is destroyed by the Kafka thread, since that may take long. Invariant: the group
+ * metadata of an assignment is taken right after its first assign call and never again: a
+ * fresher one would let a tick overwrite the position of a partition that has moved away
+ * (the broker checks generation, not ownership). */
 #include "kafka/internal.h"
 
-static void wake(void *arg, int fd, unsigned events);
-static bool take_answer(struct kafka *k, struct kafka_event *ev);
-static void forget_last(struct kafka *k);
-static bool translate(struct kafka *k, rd_kafka_event_t *event, struct kafka_event *ev);
-static bool take_message(struct kafka *k, rd_kafka_event_t *event,
-                         struct kafka_event *ev);
-static bool take_rebalance(struct kafka *k, rd_kafka_event_t *event,
-                           struct kafka_event *ev);
-static bool take_error(struct kafka *k, rd_kafka_event_t *event, struct kafka_event *ev);
-static void take_headers(struct kafka *k, const rd_kafka_message_t *msg,
-                         struct kafka_record *rec);
-static void subscribe(struct kafka *k);
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
-int consumer_open(struct kafka *k, struct err *e)
+#include "base/log.h"
+#include "base/mem.h"
+
+enum consumer_state { CONSUMER_OPEN, CONSUMER_CLOSING, CONSUMER_CLOSED };
+
+struct consumer {
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;   /* the consumer's own, main events forwarded to it */
+    rd_kafka_queue_t *closing; /* where the events go once close was called */
+    struct loop *loop;
+    int wake_fd;
+    struct kafka_watch *watch;
+    struct names names;
+    enum consumer_state state;
+
+    char **topics;
+    size_t n_topics;
+    char *instance_id;
+
+    int64_t assignment; /* number of the last ASSIGN */
+    struct stamp *stamp;
+    bool revoking; /* REVOKE or LOST was handed out and not answered yet */
+    bool lost;     /* and that it is lost was said */
+    struct kafka_partition *parts;
+    size_t n_parts;
+};
+
+static void wake_up(void *arg, int fd, unsigned events);
+static void watch_queue(struct consumer *c, rd_kafka_queue_t *queue);
+static bool translate(struct consumer *c, rd_kafka_event_t *event,
+                      struct kafka_event *ev);
+static bool on_rebalance(struct consumer *c, rd_kafka_event_t *event,
+                         struct kafka_event *ev);
+static bool on_lost_meanwhile(struct consumer *c, struct kafka_event *ev);
+static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_event *ev);
+static bool on_fatal(struct consumer *c, struct kafka_event *ev);
+static void keep_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list);
+static void show_parts(struct consumer *c, enum kafka_event_type type,
+                       struct kafka_event *ev);
+static void drop_stamp(struct consumer *c);
+static bool group_is_checked(const rd_kafka_consumer_group_metadata_t *group);
+
+struct stamp *stamp_hold(struct stamp *s)
 {
-    char text[512];
-    static const uint64_t one = 1;
-    rd_kafka_conf_t *conf = kafka_conf(&k->o, HANDLE_CONSUMER, e);
+    if (s != NULL)
+        s->refs++;
+    return s;
+}
+
+void stamp_release(struct stamp *s)
+{
+    if (s == NULL || --s->refs > 0)
+        return;
+    rd_kafka_consumer_group_metadata_destroy(s->group);
+    mem_free(s);
+}
+
+struct consumer *consumer_new(struct loop *lo, const struct kafka_options *o,
+                              struct kafka_watch *watch, struct err *e)
+{
+    rd_kafka_conf_t *conf = client_conf(o, CLIENT_GROUP, true, e);
+    struct consumer *c;
+    rd_kafka_t *rk;
+    size_t i;
+
     if (conf == NULL)
-        return -1;
-    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_REBALANCE | RD_KAFKA_EVENT_FETCH |
-                                       RD_KAFKA_EVENT_ERROR |
-                                       RD_KAFKA_EVENT_OFFSET_COMMIT);
-    k->consumer = rd_kafka_new(RD_KAFKA_CONSUMER, conf, text, sizeof text);
-    if (k->consumer == NULL) {
-        rd_kafka_conf_destroy(conf);
-        return err_set(e, ERR_SETTINGS, "kafka consumer: %s", text);
+        return NULL;
+    rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE |
+                                       RD_KAFKA_EVENT_ERROR);
+    rk = client_new(CLIENT_GROUP, conf, e);
+    if (rk == NULL)
+        return NULL;
+    c = mem_zalloc(sizeof(*c));
+    c->rk = rk;
+    c->loop = lo;
+    c->watch = watch;
+    c->instance_id = mem_strdup(o->instance_id);
+    c->topics = mem_array(o->n_topics, sizeof(c->topics[0]));
+    for (i = 0; i < o->n_topics; i++)
+        c->topics[c->n_topics++] = mem_strdup(o->topics[i]);
+    c->wake_fd = loop_wake_fd(lo, wake_up, c, e);
+    if (c->wake_fd < 0) {
+        rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        consumer_free(c);
+        return NULL;
     }
-    rd_kafka_poll_set_consumer(k->consumer);
-    k->queue = rd_kafka_queue_get_consumer(k->consumer);
-    k->queue_fd = loop_wake_fd(k->loop, wake, k, e);
-    k->answer_fd = loop_wake_fd(k->loop, wake, k, e);
-    if (k->queue_fd < 0 || k->answer_fd < 0)
-        return -1;
-    rd_kafka_queue_io_event_enable(k->queue, k->queue_fd, &one, sizeof one);
+    (void)rd_kafka_poll_set_consumer(rk); /* fails for producers only */
+    c->queue = rd_kafka_queue_get_consumer(rk);
+    watch_queue(c, c->queue);
+    return c;
+}
+
+rd_kafka_t *consumer_handle(struct consumer *c)
+{
+    return c->rk;
+}
+
+struct names *consumer_names(struct consumer *c)
+{
+    return &c->names;
+}
+
+int consumer_subscribe(struct consumer *c, struct err *e)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)c->n_topics);
+    rd_kafka_resp_err_t code;
+    size_t i;
+
+    for (i = 0; i < c->n_topics; i++)
+        rd_kafka_topic_partition_list_add(list, c->topics[i], RD_KAFKA_PARTITION_UA);
+    code = rd_kafka_subscribe(c->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return err_set(e, ERR_FATAL, "subscribe: %s", rd_kafka_err2str(code));
     return 0;
 }
 
-/* Wake-ups are hints: every turn drains next() anyway. */
-static void wake(void *arg, int fd, unsigned events)
+bool consumer_next(struct consumer *c, struct kafka_event *ev)
 {
-    (void)arg;
-    (void)fd;
-    (void)events;
-}
-
-bool consumer_next(struct kafka *k, struct kafka_event *ev)
-{
-    forget_last(k);
-    memset(ev, 0, sizeof *ev);
-    if (take_answer(k, ev))
-        return true;
     rd_kafka_event_t *event;
-    while ((event = rd_kafka_queue_poll(k->queue, 0)) != NULL) {
-        if (translate(k, event, ev))
+
+    if (c->state == CONSUMER_CLOSED)
+        return false;
+    if (on_lost_meanwhile(c, ev))
+        return true;
+    for (;;) {
+        event = rd_kafka_queue_poll(c->closing != NULL ? c->closing : c->queue, 0);
+        if (event == NULL)
+            break;
+        if (translate(c, event, ev))
             return true;
-        memset(ev, 0, sizeof *ev);
     }
-    if (k->closing && !k->closed_said && rd_kafka_consumer_closed(k->consumer)) {
-        k->closed_said = true;
+    if (c->state == CONSUMER_CLOSING && rd_kafka_consumer_closed(c->rk) == 1) {
+        c->state = CONSUMER_CLOSED;
+        drop_stamp(c);
         ev->type = KAFKA_CLOSED;
         return true;
     }
     return false;
 }
 
-static void forget_last(struct kafka *k)
+void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_t n,
+                     int64_t assignment)
 {
-    if (k->event != NULL)
-        rd_kafka_event_destroy(k->event);
-    if (k->served != NULL) {
-        mem_free(mem_unconst(k->served->answer.metadata.ptr));
-        mem_free(k->served);
-    }
-    k->event = NULL;
-    k->served = NULL;
-}
+    rd_kafka_topic_partition_list_t *list;
+    rd_kafka_resp_err_t code;
+    size_t i;
 
-static bool take_answer(struct kafka *k, struct kafka_event *ev)
-{
-    pthread_mutex_lock(&k->lock);
-    struct request_item *item = TAILQ_FIRST(&k->answers);
-    if (item != NULL)
-        TAILQ_REMOVE(&k->answers, item, link);
-    pthread_mutex_unlock(&k->lock);
-    if (item == NULL)
-        return false;
-    *ev = item->answer;
-    k->served = item;
-    if (item->kind == REQUEST_TICK)
-        k->waiting_tick = false;
-    if (item->kind == REQUEST_INIT && ev->type == KAFKA_STATE)
-        subscribe(k);
-    return true;
-}
-
-static void subscribe(struct kafka *k)
-{
-    rd_kafka_topic_partition_list_t *list =
-        rd_kafka_topic_partition_list_new((int)k->o.n_topics);
-    for (size_t i = 0; i < k->o.n_topics; i++)
-        rd_kafka_topic_partition_list_add(list, k->o.topics[i], RD_KAFKA_PARTITION_UA);
-    rd_kafka_resp_err_t err = rd_kafka_subscribe(k->consumer, list);
+    if (assignment != c->assignment || c->revoking || c->state == CONSUMER_CLOSED)
+        return; /* overtaken: a REVOKE is on its way or answered */
+    list = rd_kafka_topic_partition_list_new((int)n);
+    for (i = 0; i < n; i++)
+        rd_kafka_topic_partition_list_add(list, parts[i].at.topic, parts[i].at.partition)
+            ->offset = parts[i].offset;
+    code = rd_kafka_assign(c->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
-    if (err)
-        log_error("kafka.subscribe", "%s", rd_kafka_err2str(err));
-    k->subscribed = true;
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        log_error("kafka.assign", "assignment %lld: %s", (long long)assignment,
+                  rd_kafka_err2str(code));
+    if (c->stamp != NULL)
+        return; /* more partitions of an assignment that has its object */
+    c->stamp = mem_zalloc(sizeof(*c->stamp));
+    *c->stamp = (struct stamp){1, assignment, rd_kafka_consumer_group_metadata(c->rk)};
+    /* An object of before the first join is not checked by the broker at all. */
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR || !group_is_checked(c->stamp->group))
+        drop_stamp(c);
 }
 
-/* False: nothing for the engine; the event is destroyed. */
-static bool translate(struct kafka *k, rd_kafka_event_t *event, struct kafka_event *ev)
+void consumer_unassign(struct consumer *c, int64_t assignment)
 {
+    rd_kafka_resp_err_t code;
+
+    if (assignment != c->assignment || c->state == CONSUMER_CLOSED)
+        return;
+    drop_stamp(c);
+    atomic_store(&c->watch->assignment, 0);
+    c->revoking = false;
+    c->lost = false;
+    c->n_parts = 0;
+    code = rd_kafka_assign(c->rk, NULL);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        log_warn("kafka.unassign", "assignment %lld: %s", (long long)assignment,
+                 rd_kafka_err2str(code));
+}
+
+void consumer_pause(struct consumer *c, struct kafka_partition at, bool pause)
+{
+    rd_kafka_topic_partition_list_t *list = partition_list(at, RD_KAFKA_OFFSET_INVALID);
+
+    /* Fails only for a partition that is no longer ours: then there is nothing to hold.
+     */
+    if (pause)
+        (void)rd_kafka_pause_partitions(c->rk, list);
+    else
+        (void)rd_kafka_resume_partitions(c->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+int64_t consumer_high(struct consumer *c, struct kafka_partition at)
+{
+    int64_t low, high;
+
+    if (rd_kafka_get_watermark_offsets(c->rk, at.topic, at.partition, &low, &high) !=
+            RD_KAFKA_RESP_ERR_NO_ERROR ||
+        high < 0)
+        return -1;
+    return high;
+}
+
+struct stamp *consumer_stamp(struct consumer *c, int64_t assignment)
+{
+    if (c->stamp == NULL || c->stamp->assignment != assignment)
+        return NULL;
+    return stamp_hold(c->stamp);
+}
+
+void consumer_close(struct consumer *c)
+{
+    rd_kafka_error_t *error;
+
+    if (c->state != CONSUMER_OPEN)
+        return;
+    c->state = CONSUMER_CLOSING;
+    /* A queue of its own: the library forwards the consumer's queue into it. */
+    c->closing = rd_kafka_queue_new(c->rk);
+    watch_queue(c, c->closing);
+    error = rd_kafka_consumer_close_queue(c->rk, c->closing);
+    if (error == NULL)
+        return;
+    log_info("kafka.close", "%s", rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    atomic_store(&c->watch->assignment, 0);
+    c->state = CONSUMER_CLOSED; /* a fatal error closed it already; kafka.c tells */
+}
+
+bool consumer_is_closed(const struct consumer *c)
+{
+    return c->state == CONSUMER_CLOSED;
+}
+
+void consumer_detach(struct consumer *c)
+{
+    drop_stamp(c);
+    if (c->closing != NULL)
+        rd_kafka_queue_destroy(c->closing);
+    if (c->queue != NULL)
+        rd_kafka_queue_destroy(c->queue);
+    c->closing = NULL;
+    c->queue = NULL;
+    c->state = CONSUMER_CLOSED;
+}
+
+void consumer_free(struct consumer *c)
+{
+    size_t i;
+
+    if (c->wake_fd >= 0) {
+        loop_unwatch(c->loop, c->wake_fd);
+        (void)close(c->wake_fd);
+    }
+    names_fini(&c->names);
+    for (i = 0; i < c->n_topics; i++)
+        mem_free(c->topics[i]);
+    mem_free(c->topics);
+    mem_free(c->instance_id);
+    mem_free(c->parts);
+    mem_free(c);
+}
+
+/* The engine drains every source each turn; this only ends the wait. */
+static void wake_up(void *arg, int fd, unsigned events)
+{
+    (void)arg;
+    (void)fd;
+    (void)events;
+}
+
+static void watch_queue(struct consumer *c, rd_kafka_queue_t *queue)
+{
+    static const uint64_t one = 1;
+
+    rd_kafka_queue_io_event_enable(queue, c->wake_fd, &one, sizeof(one));
+}
+
+/* Takes the event; false: nothing to tell. */
+static bool translate(struct consumer *c, rd_kafka_event_t *event, struct kafka_event *ev)
+{
+    bool told = false;
+
     switch (rd_kafka_event_type(event)) {
     case RD_KAFKA_EVENT_FETCH:
-        return take_message(k, event, ev);
+        ev->type = KAFKA_RECORD;
+        return record_take(&c->names, event, &ev->record);
     case RD_KAFKA_EVENT_REBALANCE:
-        return take_rebalance(k, event, ev);
+        told = on_rebalance(c, event, ev);
+        break;
     case RD_KAFKA_EVENT_ERROR:
-        return take_error(k, event, ev);
+        told = on_error(c, event, ev);
+        break;
     default:
-        rd_kafka_event_destroy(event);
-        return false;
-    }
-}
-
-/* The record owns the event: release() destroys it. */
-static bool take_message(struct kafka *k, rd_kafka_event_t *event, struct kafka_event *ev)
-{
-    const rd_kafka_message_t *msg = rd_kafka_event_message_next(event);
-    if (msg == NULL) {
-        rd_kafka_event_destroy(event);
-        return false;
-    }
-    struct kafka_record *rec = &ev->record;
-    rd_kafka_timestamp_type_t kind;
-    ev->type = KAFKA_RECORD;
-    rec->at.topic = kafka_intern(k, rd_kafka_topic_name(msg->rkt));
-    rec->at.partition = msg->partition;
-    rec->offset = msg->offset;
-    rec->timestamp_ms = rd_kafka_message_timestamp(msg, &kind);
-    rec->key = (struct str){msg->key, msg->key_len};
-    rec->value = (struct str){msg->payload, msg->len};
-    rec->handle = event;
-    take_headers(k, msg, rec);
-    return true;
-}
-
-static void take_headers(struct kafka *k, const rd_kafka_message_t *msg,
-                         struct kafka_record *rec)
-{
-    rd_kafka_headers_t *hs;
-    (void)k;
-    if (rd_kafka_message_headers(msg, &hs) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return;
-    size_t n = rd_kafka_header_cnt(hs);
-    rec->headers = mem_array(n, sizeof *rec->headers);
-    for (size_t i = 0; i < n; i++) {
-        const char *name;
-        const void *value;
-        size_t size;
-        if (rd_kafka_header_get_all(hs, i, &name, &value, &size))
-            break;
-        rec->headers[i].name = str_of(name);
-        rec->headers[i].value = (struct str){value, size};
-        rec->n_headers++;
-    }
-}
-
-static bool take_rebalance(struct kafka *k, rd_kafka_event_t *event,
-                           struct kafka_event *ev)
-{
-    rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_event_topic_partition_list(event);
-    if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
-        ev->type = KAFKA_ASSIGN;
-        ev->assignment = ++k->assignment;
-    } else if (err == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
-        ev->type = rd_kafka_assignment_lost(k->consumer) ? KAFKA_LOST : KAFKA_REVOKE;
-        ev->assignment = k->assignment;
-    } else {
-        log_warn("kafka.rebalance", "%s", rd_kafka_err2str(err));
-        rd_kafka_assign(k->consumer, NULL);
-        rd_kafka_event_destroy(event);
-        return false;
-    }
-    mem_free(k->parts);
-    k->parts = mem_array((size_t)list->cnt + 1, sizeof *k->parts);
-    for (int i = 0; i < list->cnt; i++)
-        k->parts[i] = (struct kafka_partition){kafka_intern(k, list->elems[i].topic),
-                                               list->elems[i].partition};
-    ev->parts = k->parts;
-    ev->n_parts = (size_t)list->cnt;
-    rd_kafka_event_destroy(event);
-    return true;
-}
-
-static bool take_error(struct kafka *k, rd_kafka_event_t *event, struct kafka_event *ev)
-{
-    rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-    rd_kafka_topic_partition_t *tp = rd_kafka_event_topic_partition(event);
-    bool told = true;
-    if (tp != NULL) {
-        ev->at = (struct kafka_partition){kafka_intern(k, tp->topic), tp->partition};
-        ev->offset = tp->offset;
-        rd_kafka_topic_partition_destroy(tp);
-    }
-    snprintf(ev->error, sizeof ev->error, "%s", rd_kafka_event_error_string(event));
-    if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        ev->type = KAFKA_EOF;
-    } else if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
-               err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-        ev->type = KAFKA_OUT_OF_RANGE;
-    } else if (rd_kafka_event_error_is_fatal(event) ||
-               err == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) {
-        ev->type = KAFKA_FATAL;
-        if (rd_kafka_fatal_error(k->consumer, ev->error, sizeof ev->error) ==
-            RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
-            snprintf(ev->error, sizeof ev->error,
-                     "instance.id %s is used twice: every instance needs its own",
-                     k->o.instance_id);
-    } else if (err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        ev->type = KAFKA_STATE;
-        ev->up = false;
-    } else {
-        log_debug("kafka.event", "%s", ev->error);
-        told = false;
+        break;
     }
     rd_kafka_event_destroy(event);
     return told;
 }
 
-/* --- the port --- */
-
-static bool port_next(void *self, struct kafka_event *ev)
+static bool on_rebalance(struct consumer *c, rd_kafka_event_t *event,
+                         struct kafka_event *ev)
 {
-    struct kafka *k = self;
-    bool got = consumer_next(k, ev);
-    if (got && ev->type == KAFKA_STATE)
-        k->up = ev->up;
-    else if (got && !k->up && (ev->type == KAFKA_RECORD || ev->type == KAFKA_EOF))
-        k->up =
-            true; /* fetching again proves it; the engine hears it with the next state */
-    return got;
-}
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
 
-static void port_release(void *self, struct kafka_record *rec)
-{
-    (void)self;
-    mem_free(rec->headers);
-    rd_kafka_event_destroy(rec->handle);
-    rec->handle = NULL;
-}
-
-/* The group metadata object belongs to the assignment: a fresher one would be accepted by
- * the broker even for partitions that are no longer ours. */
-static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
-                        int64_t assignment)
-{
-    struct kafka *k = self;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)n);
-    if (assignment != k->assignment) {
-        rd_kafka_topic_partition_list_destroy(list);
-        return;
+    if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+        keep_parts(c, rd_kafka_event_topic_partition_list(event));
+        c->assignment++;
+        c->revoking = false;
+        c->lost = false;
+        drop_stamp(c);
+        atomic_store(&c->watch->assignment, c->assignment);
+        show_parts(c, KAFKA_ASSIGN, ev);
+        return true;
     }
-    for (size_t i = 0; i < n; i++)
-        rd_kafka_topic_partition_list_add(list, parts[i].at.topic, parts[i].at.partition)
-            ->offset = parts[i].offset;
-    rd_kafka_resp_err_t err = rd_kafka_assign(k->consumer, list);
-    if (err)
-        log_error("kafka.assign", "%s", rd_kafka_err2str(err));
-    rd_kafka_topic_partition_list_destroy(list);
-    if (k->group != NULL)
-        rd_kafka_consumer_group_metadata_destroy(k->group);
-    k->group = rd_kafka_consumer_group_metadata(k->consumer);
+    if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+        keep_parts(c, rd_kafka_event_topic_partition_list(event));
+        c->revoking = true;
+        c->lost = rd_kafka_assignment_lost(c->rk) == 1;
+        if (c->lost)
+            atomic_store(&c->watch->assignment, 0);
+        show_parts(c, c->lost ? KAFKA_LOST : KAFKA_REVOKE, ev);
+        return true;
+    }
+    log_warn("kafka.rebalance", "%s", rd_kafka_err2str(code));
+    (void)rd_kafka_assign(c->rk, NULL); /* what the library asks for after an error */
+    return false;
 }
 
-static void port_unassign(void *self, int64_t assignment)
+/* The session can end while a REVOKE drains: the library has no second event for that. */
+static bool on_lost_meanwhile(struct consumer *c, struct kafka_event *ev)
 {
-    struct kafka *k = self;
-    (void)assignment;
-    rd_kafka_assign(k->consumer, NULL);
-    if (k->group != NULL)
-        rd_kafka_consumer_group_metadata_destroy(k->group);
-    k->group = NULL;
+    if (!c->revoking || c->lost || rd_kafka_assignment_lost(c->rk) != 1)
+        return false;
+    c->lost = true;
+    atomic_store(&c->watch->assignment, 0);
+    show_parts(c, KAFKA_LOST, ev);
+    return true;
 }
 
-static void pause_or_resume(struct kafka *k, struct kafka_partition at, bool pause)
+static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_event *ev)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, at.topic, at.partition);
-    rd_kafka_resp_err_t err = pause ? rd_kafka_pause_partitions(k->consumer, list)
-                                    : rd_kafka_resume_partitions(k->consumer, list);
-    if (err)
-        log_warn("kafka.pause", "%s/%d: %s", at.topic, at.partition,
-                 rd_kafka_err2str(err));
-    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_resp_err_t code = rd_kafka_event_error(event);
+    rd_kafka_topic_partition_t *part = rd_kafka_event_topic_partition(event);
+
+    if (part != NULL) {
+        ev->at.topic = names_intern(&c->names, part->topic);
+        ev->at.partition = part->partition;
+        ev->offset = part->offset;
+        rd_kafka_topic_partition_destroy(part);
+    }
+    (void)snprintf(ev->error, sizeof(ev->error), "%s",
+                   rd_kafka_event_error_string(event));
+    if (rd_kafka_event_error_is_fatal(event) == 1 || code == RD_KAFKA_RESP_ERR__FATAL ||
+        code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        return on_fatal(c, ev);
+    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        ev->type = KAFKA_EOF;
+        ev->error[0] = '\0';
+        return true;
+    }
+    if (ev->at.topic != NULL && (code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+                                 code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)) {
+        ev->type = KAFKA_OUT_OF_RANGE;
+        return true;
+    }
+    if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        ev->type = KAFKA_STATE;
+        ev->up = false;
+        return true;
+    }
+    if (code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__RESOLVE)
+        log_debug("kafka.broker", "%s", ev->error);
+    else
+        log_warn("kafka.consumer", "%s: %s", rd_kafka_err2name(code), ev->error);
+    *ev = (struct kafka_event){.type = KAFKA_STATE};
+    return false;
 }
 
-static void port_pause(void *self, struct kafka_partition at)
+static bool on_fatal(struct consumer *c, struct kafka_event *ev)
 {
-    pause_or_resume(self, at, true);
+    char text[200];
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(c->rk, text, sizeof(text));
+
+    ev->type = KAFKA_FATAL;
+    if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        (void)snprintf(
+            ev->error, sizeof(ev->error),
+            "instance.id %s is used twice: another process joined the group under it; "
+            "give every instance an instance.id of its own",
+            c->instance_id);
+    else
+        (void)snprintf(ev->error, sizeof(ev->error), "consumer: %s", text);
+    return true;
 }
 
-static void port_resume(void *self, struct kafka_partition at)
+static void keep_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list)
 {
-    pause_or_resume(self, at, false);
+    size_t n = list == NULL ? 0 : (size_t)list->cnt;
+    size_t i;
+
+    c->parts = mem_realloc(c->parts, (n + 1) * sizeof(c->parts[0]));
+    c->n_parts = n;
+    for (i = 0; i < n; i++)
+        c->parts[i] = (struct kafka_partition){
+            names_intern(&c->names, list->elems[i].topic), list->elems[i].partition};
 }
 
-static void port_committed(void *self, struct kafka_partition at)
+static void show_parts(struct consumer *c, enum kafka_event_type type,
+                       struct kafka_event *ev)
 {
-    worker_ask(self, REQUEST_COMMITTED, at, NULL);
+    ev->type = type;
+    ev->parts = c->parts;
+    ev->n_parts = c->n_parts;
+    ev->assignment = c->assignment;
 }
 
-static void port_watermarks(void *self, struct kafka_partition at)
+static void drop_stamp(struct consumer *c)
 {
-    worker_ask(self, REQUEST_WATERMARKS, at, NULL);
+    stamp_release(c->stamp);
+    c->stamp = NULL;
 }
 
-static void port_topic(void *self, const char *topic)
+/* Generation and member id must be there. Before 2.8 the library shows them only in the
+ * layout of its write function: "CGMDv2:", int32 generation, group id, 0, member id, 0,
+ * ... */
+static bool group_is_checked(const rd_kafka_consumer_group_metadata_t *group)
 {
-    worker_ask(self, REQUEST_TOPIC,
-               (struct kafka_partition){kafka_intern(self, topic), 0}, NULL);
-}
+#if RD_KAFKA_VERSION >= 0x020800ff
+    return rd_kafka_consumer_group_metadata_generation_id(group) >= 0 &&
+           rd_kafka_consumer_group_metadata_member_id(group)[0] != '\0';
+#else
+    static const char magic[] = "CGMDv2:";
+    const size_t at = sizeof(magic) - 1;
+    const char *bytes, *member;
+    void *buffer = NULL;
+    size_t size = 0;
+    int32_t generation = -1;
+    rd_kafka_error_t *error =
+        rd_kafka_consumer_group_metadata_write(group, &buffer, &size);
+    bool checked = false;
 
-static int port_submit(void *self, struct kafka_tick *tick)
-{
-    struct kafka *k = self;
-    if (k->waiting_tick)
-        return -1;
-    k->waiting_tick = true;
-    worker_ask(k, REQUEST_TICK, (struct kafka_partition){NULL, 0}, tick);
-    return 0;
-}
-
-static void port_close(void *self)
-{
-    struct kafka *k = self;
-    rd_kafka_error_t *error = rd_kafka_consumer_close_queue(k->consumer, k->queue);
     if (error != NULL) {
-        log_warn("kafka.close", "%s", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
+        return false;
     }
-    k->closing = true;
-}
-
-static const char *port_intern(void *self, const char *topic)
-{
-    return kafka_intern(self, topic);
-}
-
-static int64_t port_high(void *self, struct kafka_partition at)
-{
-    struct kafka *k = self;
-    int64_t low, high;
-    if (rd_kafka_get_watermark_offsets(k->consumer, at.topic, at.partition, &low, &high))
-        return -1;
-    return high;
-}
-
-struct kafka_port kafka_port(struct kafka *k)
-{
-    return (struct kafka_port){port_next,      port_release,
-                               port_assign,    port_unassign,
-                               port_pause,     port_resume,
-                               port_committed, port_watermarks,
-                               port_topic,     port_submit,
-                               port_close,     port_intern,
-                               port_high,      k};
-}
-
-struct kafka *kafka_open(struct loop *lo, const struct kafka_options *o, struct err *e)
-{
-    struct kafka *k = mem_zalloc(sizeof *k);
-    k->o = *o;
-    k->loop = lo;
-    if (consumer_open(k, e))
-        return NULL; /* start-up fails: the process ends with this message */
-    k->question = kafka_handle(o, HANDLE_QUESTION, e);
-    if (k->question == NULL)
-        return NULL;
-    worker_start(k);
-    worker_ask(k, REQUEST_INIT, (struct kafka_partition){NULL, 0}, NULL);
-    return k;
-}
-
-/* The library may hang in its own destroy when a partition vanished: who calls this ends
- * with _exit after the deadline. */
-void kafka_free(struct kafka *k, int64_t deadline_ms)
-{
-    const char *call;
-    if (k == NULL)
-        return;
-    int64_t until = clock_now(&clock_system) + deadline_ms;
-    while (kafka_thread_busy_ms(k, &call) > 0 && clock_now(&clock_system) < until)
-        loop_wait(k->loop, 10);
-    if (call != NULL || (k->closing && !rd_kafka_consumer_closed(k->consumer)))
-        return;
-    worker_stop(k);
-    forget_last(k);
-    producer_close(k);
-    if (k->group != NULL)
-        rd_kafka_consumer_group_metadata_destroy(k->group);
-    rd_kafka_queue_destroy(k->queue);
-    rd_kafka_destroy_flags(k->consumer, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    rd_kafka_destroy(k->question);
-    struct topic_name *t;
-    while ((t = k->names) != NULL) {
-        k->names = t->next;
-        mem_free(t);
+    bytes = buffer;
+    if (size > at + sizeof(generation) && memcmp(bytes, magic, at) == 0) {
+        memcpy(&generation, bytes + at, sizeof(generation));
+        member =
+            memchr(bytes + at + sizeof(generation), '\0', size - at - sizeof(generation));
+        checked = generation >= 0 && member != NULL && member + 1 < bytes + size &&
+                  member[1] != '\0';
     }
-    mem_free(k->parts);
-    mem_free(k);
-}
-
-void kafka_prepare_topic(struct kafka *k, const char *topic)
-{
-    port_topic(k, topic);
+    rd_kafka_mem_free(NULL, buffer);
+    return checked;
+#endif
 }

@@ -1,103 +1,188 @@
-/* What the files of kafka/ share: the handles and the two queues between loop and Kafka
- * thread. */
+/* What the files of kafka/ share: making handles, questions, records, and the job that
+ * goes from the loop to the Kafka thread and comes back as its own answer. Nobody else
+ * includes this. */
 #ifndef KAFKA_INTERNAL_H
 #define KAFKA_INTERNAL_H
 
-#include <librdkafka/rdkafka.h>
-#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
+
+#include <librdkafka/rdkafka.h>
+#include <uthash.h>
 
 #include "kafka/kafka.h"
 
-enum handle_kind {
-    HANDLE_CONSUMER,
-    HANDLE_PRODUCER,
-    HANDLE_QUESTION,
-    HANDLE_PLAIN_PRODUCER
+/* --- settings.c, client.c: handles --- */
+
+enum client_kind {
+    CLIENT_GROUP,     /* member of the group, reads the commands */
+    CLIENT_TICKS,     /* writes the ticks, transactional or not */
+    CLIENT_QUESTIONS, /* watermarks and metadata: read_uncommitted, no group */
+    CLIENT_READER,    /* assigned by hand, never commits: tail */
+    CLIENT_SENDER,    /* one record for a tool */
+    CLIENT_PROOF /* as TICKS under a transactional.id of its own, to prove the rights */
 };
 
-/* settings.c: a ready configuration for a handle. */
-rd_kafka_conf_t *kafka_conf(const struct kafka_options *o, enum handle_kind kind,
-                            struct err *e);
-rd_kafka_t *kafka_handle(const struct kafka_options *o, enum handle_kind kind,
-                         struct err *e);
+/* Ours, the user's and the fixed properties; with or without the brokers' addresses. The
+ * caller adds callbacks and gives it to client_new. NULL: *e says why. */
+rd_kafka_conf_t *client_conf(const struct kafka_options *o, enum client_kind kind,
+                             bool with_brokers, struct err *e);
+/* What a person should read of a complaint of the library: without its guesses. */
+void client_reason(const char *text, char *out, size_t size);
+/* Takes conf in every case. NULL: *e says why. */
+rd_kafka_t *client_new(enum client_kind kind, rd_kafka_conf_t *conf, struct err *e);
+/* Sets what is known to exist and to fit: aborts when the library refuses it. */
+void client_set(rd_kafka_conf_t *conf, const char *name, const char *value);
+rd_kafka_topic_partition_list_t *partition_list(struct kafka_partition at,
+                                                int64_t offset);
 
-/* A request to the Kafka thread; when done it comes back as an answer. */
-enum request_kind {
-    REQUEST_INIT,
-    REQUEST_TICK,
-    REQUEST_COMMITTED,
-    REQUEST_WATERMARKS,
-    REQUEST_TOPIC
+/* A state of the cluster that passes by itself: ask again. */
+bool error_is_passing(rd_kafka_resp_err_t code);
+/* The group has moved on without us: generation, member or instance is another. */
+bool error_is_stale(rd_kafka_resp_err_t code);
+
+/* --- question.c: calls that wait, on any handle. ERR_BUSY: passing, ask again --- */
+
+int question_brokers(rd_kafka_t *rk, int timeout_ms, struct err *e);
+/* count 0: does not exist; max_bytes -1: not allowed to know. */
+int question_topic(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *count,
+                   int64_t *max_bytes, struct err *e);
+/* `offset`: KAFKA_BEGINNING, KAFKA_END, or a time in ms; *answer is an offset. */
+int question_offset(rd_kafka_t *rk, struct kafka_partition at, int64_t offset,
+                    int timeout_ms, int64_t *answer, struct err *e);
+/* The group's stable offset; *metadata is the caller's (mem_free), NULL when empty. */
+int question_committed(rd_kafka_t *rk, struct kafka_partition at, int timeout_ms,
+                       int64_t *offset, char **metadata, size_t *metadata_len,
+                       struct err *e);
+
+/* --- record.c: names and records --- */
+
+struct names {
+    struct name *by_text;
 };
 
-struct request_item {
-    TAILQ_ENTRY(request_item) link;
-    enum request_kind kind;
-    struct kafka_partition at;
-    struct kafka_tick *tick;
-    rd_kafka_consumer_group_metadata_t *group; /* TICK: borrowed from the assignment */
-    struct kafka_event answer;                 /* metadata is owned (mem_free) */
+void names_fini(struct names *ns);
+const char *names_intern(struct names *ns, const char *text);
+/* Takes a FETCH event; false: it held no message (event destroyed). */
+bool record_take(struct names *ns, rd_kafka_event_t *event, struct kafka_record *rec);
+void record_release(struct kafka_record *rec);
+rd_kafka_headers_t *headers_new(const struct kafka_header *headers, size_t n);
+
+/* --- the Kafka thread's watch: what it is doing, and whether it shall stop --- */
+
+struct kafka_watch {
+    _Atomic(const char *) call; /* NULL: idle */
+    atomic_int_fast64_t since_ms;
+    atomic_bool stop;
+    atomic_int_fast64_t assignment; /* the one that holds now; 0: none */
 };
-TAILQ_HEAD(request_list, request_item);
 
-struct topic_name {
-    struct topic_name *next;
-    rd_kafka_topic_t *handle; /* Kafka thread only, of the current producer */
-    char name[];
-};
+void watch_begin(struct kafka_watch *w, const char *call);
+void watch_end(struct kafka_watch *w);
+/* Between two attempts of a call that came back at once. */
+void watch_nap(struct kafka_watch *w);
 
-struct kafka {
-    struct kafka_options o; /* the caller's strings outlive us */
-    struct loop *loop;
-    rd_kafka_t *consumer, *question;
-    rd_kafka_t *producer; /* Kafka thread only, after open */
-    rd_kafka_queue_t *queue;
-    int queue_fd, answer_fd;
+/* --- consumer.c: the loop thread's side --- */
 
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t go;
-    struct request_list requests, answers; /* under lock */
-    bool stopping;                         /* under lock */
-    const char *call;                      /* under lock: what the thread is in */
-    int64_t call_since;                    /* under lock */
-    struct topic_name *names;              /* under lock */
-
-    /* loop thread only */
-    rd_kafka_consumer_group_metadata_t *group;
+/* Group metadata of one assignment. Counted on the loop thread only. */
+struct stamp {
+    int refs;
     int64_t assignment;
-    bool subscribed, up, closing, closed_said, waiting_tick;
-    rd_kafka_event_t *event;     /* the one the last struct kafka_event borrows from */
-    struct request_item *served; /* likewise */
-    struct kafka_header *headers;
-    struct kafka_partition *parts;
-
-    /* Kafka thread only */
-    size_t bad; /* index of an output a delivery report refused; SIZE_MAX: none */
-    size_t undelivered;
-    char bad_why[160];
+    rd_kafka_consumer_group_metadata_t *group;
 };
 
-/* worker.c */
-void worker_start(struct kafka *k);
-void worker_stop(struct kafka *k);
-void worker_ask(struct kafka *k, enum request_kind kind, struct kafka_partition at,
-                struct kafka_tick *tick);
-const char *kafka_intern(struct kafka *k, const char *topic);
-void kafka_enter(struct kafka *k, const char *call); /* NULL: left */
+struct stamp *stamp_hold(struct stamp *s);
+void stamp_release(struct stamp *s);
 
-/* max.message.bytes of a topic; -1: could not be read. Waits. */
-int64_t kafka_topic_max_bytes(rd_kafka_t *rk, const char *topic);
+struct consumer;
 
-/* producer.c, on the Kafka thread */
-bool producer_init(struct kafka *k, struct err *e);
-void producer_tick(struct kafka *k, struct request_item *item);
-void producer_close(struct kafka *k);
-rd_kafka_topic_t *producer_topic(struct kafka *k, const char *interned);
+struct consumer *consumer_new(struct loop *lo, const struct kafka_options *o,
+                              struct kafka_watch *watch, struct err *e);
+rd_kafka_t *consumer_handle(struct consumer *c);
+struct names *consumer_names(struct consumer *c);
+int consumer_subscribe(struct consumer *c, struct err *e);
+bool consumer_next(struct consumer *c, struct kafka_event *ev);
+void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_t n,
+                     int64_t assignment);
+void consumer_unassign(struct consumer *c, int64_t assignment);
+void consumer_pause(struct consumer *c, struct kafka_partition at, bool pause);
+int64_t consumer_high(struct consumer *c, struct kafka_partition at);
+struct stamp *consumer_stamp(struct consumer *c, int64_t assignment); /* NULL: not held */
+void consumer_close(struct consumer *c);
+bool consumer_is_closed(const struct consumer *c);
+/* All but the librdkafka handle, which the Kafka thread destroys. */
+void consumer_free(struct consumer *c);
+/* Lets go of the handle's queues so that it can be destroyed. */
+void consumer_detach(struct consumer *c);
 
-/* consumer.c */
-int consumer_open(struct kafka *k, struct err *e);
-bool consumer_next(struct kafka *k, struct kafka_event *ev);
+/* --- producer.c: the Kafka thread's side --- */
+
+struct producer;
+
+/* `group`: the group consumer's handle, for commits of at-least-once. */
+struct producer *producer_new(const struct kafka_options *o, rd_kafka_t *group,
+                              struct kafka_watch *watch, struct err *e);
+void producer_free(struct producer *p);
+/* One attempt of about a second; ERR_BUSY: once more, else it is final. */
+int producer_init(struct producer *p, struct err *e);
+/* A handle for this topic; learns its metadata when a broker answers. */
+void producer_prepare(struct producer *p, const char *topic);
+/* No batch may be larger than the smallest topic takes: the next tick sees to it. */
+void producer_limit(struct producer *p, int64_t topic_max_bytes);
+/* Fills end, bad, why, took_us. `group` NULL: stale. */
+void producer_tick(struct producer *p, struct kafka_tick *tick,
+                   const struct stamp *stamp);
+void producer_serve(struct producer *p);
+/* Why this process cannot go on, or NULL. */
+const char *producer_fatal(const struct producer *p);
+
+/* --- worker.c: the Kafka thread --- */
+
+enum job_type {
+    JOB_TICK,
+    JOB_COMMITTED,
+    JOB_WATERMARKS,
+    JOB_TOPIC,
+    JOB_PREPARE,
+    JOB_PROBE, /* tell when a broker answers again */
+    JOB_STATE, /* news, not asked for */
+    JOB_READY,
+    JOB_FATAL
+};
+
+/* A request that comes back as its answer. */
+struct job {
+    TAILQ_ENTRY(job) link;
+    enum job_type type;
+    struct kafka_partition at; /* PREPARE, TOPIC: its topic */
+    int64_t assignment;
+    struct kafka_tick *tick;
+    struct stamp *stamp;
+    int64_t asked_ms, due_ms;
+
+    int64_t offset, low, high;
+    char *metadata;
+    size_t metadata_len;
+    int32_t count;
+    int64_t max_bytes;
+    bool up;
+    char error[240];
+};
+
+TAILQ_HEAD(job_list, job);
+
+struct job *job_new(enum job_type type);
+void job_free(struct job *job);
+
+struct worker;
+
+/* Owns from here on: producer, questions and, at its end, the group handle. */
+struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
+                            rd_kafka_t *group, struct kafka_watch *watch, struct err *e);
+void worker_ask(struct worker *w, struct job *job);
+struct job *worker_answer(struct worker *w); /* NULL: none */
+/* Stops the thread and destroys the handles; -1: not within the deadline, the thread is
+ * left behind with all it uses. */
+int worker_stop(struct worker *w, int64_t deadline_ms);
 
 #endif

@@ -64,7 +64,8 @@ struct kafka_new_topic {
 int kafka_create_topics_wait(const struct kafka_options *o, const struct kafka_new_topic *topics,
                              size_t n, struct err *e);
 /* Proves that exactly-once works and the ACLs are there: init_transactions, one record to each output
- * and the group's offset, then abort. Errors name the missing right. */
+ * and the group's offset, then abort. Errors name the missing right. Takes the transactional.id of
+ * o->instance_id from whoever has it: `check` gives another. */
 int kafka_prove_transactions_wait(const struct kafka_options *o, struct err *e);
 /* Produces one record and waits for its acknowledgement: partition and offset come back. */
 int kafka_produce_wait(const struct kafka_options *o, struct kafka_output *out,

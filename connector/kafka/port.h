@@ -122,7 +122,8 @@ struct kafka_port {
     void (*pause)(void *self, struct kafka_partition at);
     void (*resume)(void *self, struct kafka_partition at);
     /* Questions: answered by KAFKA_COMMITTED, KAFKA_WATERMARKS, KAFKA_TOPIC. committed() waits as long
-     * as a foreign transaction is open (stable offsets only). */
+     * as a foreign transaction is open (stable offsets only). The first two are not answered when
+     * the assignment under which they were asked has gone (ASSIGN to ASSIGN, unassign, LOST). */
     void (*committed)(void *self, struct kafka_partition at);
     void (*watermarks)(void *self, struct kafka_partition at);
     void (*topic)(void *self, const char *topic);

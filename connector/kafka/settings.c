@@ -1,216 +1,372 @@
-/* Properties of librdkafka: ours, those nobody may change, and the user's. Measured
- * reasons stand in connector/README.md. */
+/* The properties of the librdkafka handles: ours, the user's, and those that are fixed
+ * because a promise hangs on them. Owns nothing. Invariant: a handle gets only properties
+ * that librdkafka knows for its type, and never a fixed one from the user. */
+#include "kafka/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
-#include "kafka/internal.h"
+#include "base/mem.h"
 
-enum { FOR_CONSUMER = 1, FOR_PRODUCER = 2, FOR_ALL = 3 };
-
-struct property {
-    const char *key, *value;
-    int handles;
+enum {
+    ON_GROUP = 1 << CLIENT_GROUP,
+    ON_TICKS = 1 << CLIENT_TICKS,
+    ON_QUESTIONS = 1 << CLIENT_QUESTIONS,
+    ON_READER = 1 << CLIENT_READER,
+    ON_SENDER = 1 << CLIENT_SENDER,
+    ON_PROOF = 1 << CLIENT_PROOF,
+    ON_READERS = ON_GROUP | ON_READER,
+    ON_CONSUMERS = ON_GROUP | ON_QUESTIONS | ON_READER,
+    ON_WRITERS = ON_TICKS | ON_PROOF,
+    ON_PRODUCERS = ON_WRITERS | ON_SENDER,
+    ON_ALL = ON_CONSUMERS | ON_PRODUCERS
 };
 
-/* What the design demands; a user may override these. */
-static const struct property ours[] = {
-    {"client.id", "front-connector", FOR_ALL},
-    {"reconnect.backoff.max.ms", "500", FOR_ALL},
-    {"reconnect.backoff.ms", "50", FOR_ALL},
-    {"topic.metadata.propagation.max.ms", "1000", FOR_ALL},
-    {"fetch.wait.max.ms", "100", FOR_CONSUMER},
-    {"retry.backoff.ms", "5", FOR_CONSUMER},
-    {"queued.max.messages.kbytes", "16384", FOR_CONSUMER},
-    {"max.poll.interval.ms", "300000", FOR_CONSUMER},
-    {"allow.auto.create.topics", "false", FOR_CONSUMER},
-    {"retry.backoff.ms", "2", FOR_PRODUCER},
-    {"transaction.timeout.ms", "15000", FOR_PRODUCER},
-    {"message.timeout.ms", "12000", FOR_PRODUCER},
-    {"linger.ms", "5", FOR_PRODUCER},
-    {"compression.type", "lz4", FOR_PRODUCER},
+/* A user may change these: measured values, not promises. */
+struct preset {
+    unsigned on;
+    const char *name, *value;
 };
 
-struct fixed {
-    const char *key, *instead;
+static const struct preset presets[] = {
+    {ON_ALL, "client.id", "front-connector"},
+    /* A broker that comes back is found at once: the default waits up to 10 s. */
+    {ON_ALL, "reconnect.backoff.max.ms", "500"},
+    {ON_CONSUMERS, "retry.backoff.ms", "5"},
+    {ON_READERS, "fetch.wait.max.ms", "100"},
+    {ON_GROUP, "max.poll.interval.ms", "300000"},
+    {ON_READERS, "queued.max.messages.kbytes", "16384"},
+    /* Markers of the last transaction are waited out in steps of this. */
+    {ON_WRITERS, "retry.backoff.ms", "2"},
+    /* The library gives up its search for the group's coordinator after three answers
+     * "not available" and waits, without any time-out, for a connection to change. An
+     * idle one that is closed is such a change, and comes before the transaction's
+     * time-out. */
+    {ON_WRITERS, "connections.max.idle.ms", "10000"},
+    {ON_WRITERS, "message.timeout.ms", "12000"},
+    {ON_WRITERS, "topic.metadata.propagation.max.ms", "1000"},
+    {ON_WRITERS, "linger.ms", "5"},
+    {ON_SENDER, "linger.ms", "0"},
+    {ON_PRODUCERS, "compression.type", "lz4"},
 };
 
-static const struct fixed fixed[] = {
-    {"transactional.id", "it is <group.id>.<instance.id>"},
-    {"group.id", "set group.id"},
-    {"group.instance.id", "set instance.id"},
-    {"enable.auto.commit", "positions are committed with the results"},
-    {"isolation.level", "only committed commands are read"},
-    {"enable.idempotence", "it is always on"},
-    {"auto.offset.reset", "set commands.start"},
-    {"partition.assignment.strategy", "only range is offered"},
-    {"partitioner", "it is murmur2_random, as Java's"},
+static const struct preset transaction_presets[] = {
+    {ON_WRITERS, "transaction.timeout.ms", "15000"},
+};
+
+/* Promises hang on these. */
+static const struct preset fixed[] = {
+    {ON_READERS, "enable.auto.commit", "false"},
+    {ON_READERS, "enable.auto.offset.store", "false"},
+    {ON_READERS, "enable.partition.eof", "true"},
+    {ON_READERS, "auto.offset.reset", "error"},
+    {ON_READERS, "isolation.level", "read_committed"},
+    {ON_QUESTIONS, "isolation.level", "read_uncommitted"},
+    {ON_GROUP, "partition.assignment.strategy", "range"},
+    {ON_PRODUCERS, "enable.idempotence", "true"},
+    {ON_PRODUCERS, "partitioner", "murmur2_random"},
+    {ON_PRODUCERS, "allow.auto.create.topics", "false"},
+    {ON_WRITERS, "delivery.report.only.error", "true"},
+};
+
+/* What the user is told who sets a fixed one. */
+static const struct {
+    const char *name, *instead;
+} replaced[] = {
+    {"bootstrap.servers", "set kafka.bootstrap.servers instead"},
+    {"metadata.broker.list", "set kafka.bootstrap.servers instead"},
+    {"transactional.id", "it is <group.id>.<instance.id>: set instance.id instead"},
+    {"group.id", "set group.id instead"},
+    {"group.instance.id", "set instance.id instead"},
+    {"enable.auto.commit", "the connector commits with its results"},
+    {"enable.auto.offset.store", "the connector commits with its results"},
+    {"isolation.level", "commands are read committed"},
+    {"enable.idempotence", "it is always on; see delivery"},
+    {"auto.offset.reset", "set commands.start instead"},
+    {"partition.assignment.strategy", "range is the only one offered"},
+    {"partitioner", "keys are hashed as Java does"},
     {"enable.partition.eof", "the connector needs it"},
+    {"delivery.report.only.error", "the connector needs it"},
+    {"log.queue", "the connector writes the log; see log.level"},
+    {"enabled_events", "the connector needs its own"},
 };
 
-static void on_log(const rd_kafka_t *rk, int level, const char *facility,
-                   const char *text);
-static int put(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *e);
-static int put_ours(rd_kafka_conf_t *conf, int handle, struct err *e);
-static int put_user(rd_kafka_conf_t *conf, const struct setting_pairs *pairs, bool shared,
-                    struct err *e);
-static int put_fixed(rd_kafka_conf_t *conf, const struct kafka_options *o,
-                     enum handle_kind kind, struct err *e);
-static const struct fixed *find_fixed(const char *key);
-static size_t check_pairs(const struct setting_pairs *pairs, const char *prefix,
+/* What librdkafka knows, read from its own table. */
+struct property {
+    char *name;
+    bool consumer, producer;
+};
+
+struct properties {
+    struct property *items;
+    size_t n;
+};
+
+static void properties_init(struct properties *ps);
+static void properties_fini(struct properties *ps);
+static const struct property *property_find(const struct properties *ps,
+                                            const char *name);
+static const char *property_name(const void *arg, size_t i);
+static const char *fixed_advice(const char *name);
+static int apply_presets(rd_kafka_conf_t *conf, const struct preset *rows, size_t n,
+                         unsigned on, struct err *e);
+static int apply_pairs(rd_kafka_conf_t *conf, const struct properties *ps,
+                       const struct setting_pairs *pairs, bool producer, struct err *e);
+static void apply_names(rd_kafka_conf_t *conf, const struct kafka_options *o,
+                        enum client_kind kind);
+static size_t check_pairs(const struct properties *ps, const struct setting_pairs *pairs,
+                          const char *prefix, bool consumer, bool producer,
                           struct buf *errors);
+static size_t check_handle(const struct kafka_options *o, enum client_kind kind,
+                           const char *prefix, struct buf *errors);
 
-rd_kafka_conf_t *kafka_conf(const struct kafka_options *o, enum handle_kind kind,
-                            struct err *e)
+rd_kafka_conf_t *client_conf(const struct kafka_options *o, enum client_kind kind,
+                             bool with_brokers, struct err *e)
 {
+    unsigned on = 1u << kind;
+    bool producer = (on & ON_PRODUCERS) != 0;
+    bool transactional =
+        kind == CLIENT_PROOF || (kind == CLIENT_TICKS && o->exactly_once);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    bool produces = kind == HANDLE_PRODUCER || kind == HANDLE_PLAIN_PRODUCER;
-    rd_kafka_conf_set_log_cb(conf, on_log);
-    if (put(conf, "bootstrap.servers", o->bootstrap, e) ||
-        put_ours(conf, produces ? FOR_PRODUCER : FOR_CONSUMER, e) ||
-        put_user(conf, &o->all, true, e) ||
-        put_user(conf, produces ? &o->producer : &o->consumer, false, e) ||
-        put_fixed(conf, o, kind, e)) {
-        rd_kafka_conf_destroy(conf);
-        return NULL;
-    }
-    return conf;
-}
+    struct properties ps;
+    int rc;
 
-rd_kafka_t *kafka_handle(const struct kafka_options *o, enum handle_kind kind,
-                         struct err *e)
-{
-    char text[512] = "";
-    bool produces = kind == HANDLE_PRODUCER || kind == HANDLE_PLAIN_PRODUCER;
-    rd_kafka_conf_t *conf = kafka_conf(o, kind, e);
-    if (conf == NULL)
-        return NULL;
-    if (kind == HANDLE_PLAIN_PRODUCER)
-        rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR);
-    rd_kafka_t *rk = rd_kafka_new(produces ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf,
-                                  text, sizeof text);
-    if (rk == NULL) {
+    properties_init(&ps);
+    rc = apply_presets(conf, presets, sizeof(presets) / sizeof(presets[0]), on, e);
+    if (rc == 0 && transactional)
+        rc = apply_presets(conf, transaction_presets,
+                           sizeof(transaction_presets) / sizeof(transaction_presets[0]),
+                           on, e);
+    if (rc == 0)
+        rc = apply_pairs(conf, &ps, &o->all, producer, e);
+    if (rc == 0)
+        rc = apply_pairs(conf, &ps, producer ? &o->producer : &o->consumer, producer, e);
+    if (rc == 0)
+        rc = apply_presets(conf, fixed, sizeof(fixed) / sizeof(fixed[0]), on, e);
+    properties_fini(&ps);
+    if (rc != 0) {
         rd_kafka_conf_destroy(conf);
-        err_set(e, ERR_SETTINGS, "kafka: %s", text);
+        return NULL;
     }
-    return rk;
+    apply_names(conf, o, kind);
+    if (with_brokers)
+        client_set(conf, "bootstrap.servers", o->bootstrap);
+    return conf;
 }
 
 size_t kafka_check_settings(const struct kafka_options *o, struct buf *errors)
 {
-    struct err e = ERR_INIT;
-    size_t n = check_pairs(&o->all, "kafka.", errors) +
-               check_pairs(&o->consumer, "kafka.consumer.", errors) +
-               check_pairs(&o->producer, "kafka.producer.", errors);
-    for (int kind = HANDLE_CONSUMER; n == 0 && kind <= HANDLE_PRODUCER; kind++) {
-        rd_kafka_conf_t *conf = kafka_conf(o, (enum handle_kind)kind, &e);
-        if (conf != NULL) {
-            rd_kafka_conf_destroy(conf);
-        } else {
-            buf_printf(errors, "%s\n", e.text);
-            n++;
-        }
-    }
+    struct properties ps;
+    size_t n;
+
+    properties_init(&ps);
+    n = check_pairs(&ps, &o->all, "kafka.", true, true, errors);
+    n += check_pairs(&ps, &o->consumer, "kafka.consumer.", true, false, errors);
+    n += check_pairs(&ps, &o->producer, "kafka.producer.", false, true, errors);
+    properties_fini(&ps);
+    if (n > 0)
+        return n;
+    /* Values that do not go together, certificates that cannot be read: only a handle
+     * says. */
+    n = check_handle(o, CLIENT_GROUP, "kafka.consumer", errors);
+    n += check_handle(o, CLIENT_TICKS, "kafka.producer", errors);
     return n;
 }
 
-static size_t check_pairs(const struct setting_pairs *pairs, const char *prefix,
-                          struct buf *errors)
+const char *kafka_library_version(void)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < pairs->n; i++) {
-        const struct fixed *f = find_fixed(pairs->items[i].key);
-        if (f == NULL)
+    return rd_kafka_version_str();
+}
+
+/* The library prints its table for people: "name | C/P | range | default | ...", P, C or
+ * * in the second column. There is no other way to ask for a property's scope. */
+static void properties_init(struct properties *ps)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    struct str rest;
+
+    *ps = (struct properties){NULL, 0};
+    if (out == NULL)
+        abort();
+    rd_kafka_conf_properties_show(out);
+    if (fclose(out) != 0)
+        abort();
+    rest = (struct str){text, size};
+    while (rest.ptr != NULL) {
+        struct str line = str_split(&rest, '\n');
+        struct str name = str_trim(str_split(&line, '|'));
+        struct str scope = str_trim(str_split(&line, '|'));
+
+        if (name.len == 0 ||
+            (!str_is(scope, "*") && !str_is(scope, "C") && !str_is(scope, "P")))
             continue;
-        buf_printf(errors, "%s: %s%s: this property is fixed: %s\n",
-                   pairs->items[i].origin, prefix, f->key, f->instead);
-        n++;
+        ps->items = mem_realloc(ps->items, (ps->n + 1) * sizeof(ps->items[0]));
+        ps->items[ps->n++] = (struct property){
+            .name = mem_strndup(name.ptr, name.len),
+            .consumer = !str_is(scope, "P") || str_is(name, "retry.backoff.ms"),
+            .producer = !str_is(scope, "C")};
     }
-    return n;
+    free(text); /* open_memstream's */
 }
 
-static const struct fixed *find_fixed(const char *key)
+static void properties_fini(struct properties *ps)
 {
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++)
-        if (strcmp(fixed[i].key, key) == 0)
-            return &fixed[i];
+    size_t i;
+
+    for (i = 0; i < ps->n; i++)
+        mem_free(ps->items[i].name);
+    mem_free(ps->items);
+}
+
+static const struct property *property_find(const struct properties *ps, const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < ps->n; i++)
+        if (strcmp(ps->items[i].name, name) == 0)
+            return &ps->items[i];
     return NULL;
 }
 
-static int put(rd_kafka_conf_t *conf, const char *key, const char *value, struct err *e)
+static const char *property_name(const void *arg, size_t i)
 {
-    char text[256];
-    if (rd_kafka_conf_set(conf, key, value, text, sizeof text) == RD_KAFKA_CONF_OK)
-        return 0;
-    return err_set(e, ERR_SETTINGS, "kafka.%s: %s", key, text);
+    const struct properties *ps = arg;
+
+    return i < ps->n ? ps->items[i].name : NULL;
 }
 
-static int put_ours(rd_kafka_conf_t *conf, int handle, struct err *e)
+static const char *fixed_advice(const char *name)
 {
-    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
-        if ((ours[i].handles & handle) && put(conf, ours[i].key, ours[i].value, e))
-            return -1;
+    size_t i;
+
+    for (i = 0; i < sizeof(replaced) / sizeof(replaced[0]); i++)
+        if (strcmp(replaced[i].name, name) == 0)
+            return replaced[i].instead;
+    return NULL;
+}
+
+static int apply_presets(rd_kafka_conf_t *conf, const struct preset *rows, size_t n,
+                         unsigned on, struct err *e)
+{
+    char text[200];
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        if ((rows[i].on & on) != 0 &&
+            rd_kafka_conf_set(conf, rows[i].name, rows[i].value, text, sizeof(text)) !=
+                RD_KAFKA_CONF_OK)
+            return err_set(e, ERR_SETTINGS, "librdkafka %s: %s", rd_kafka_version_str(),
+                           text);
     return 0;
 }
 
-/* A bad value or an unknown name is an error; a property of the other kind of handle is
- * not when it stands under plain "kafka.": librdkafka itself ignores it with a log line,
- * which we do not want. */
-static int put_user(rd_kafka_conf_t *conf, const struct setting_pairs *pairs, bool shared,
-                    struct err *e)
+static int apply_pairs(rd_kafka_conf_t *conf, const struct properties *ps,
+                       const struct setting_pairs *pairs, bool producer, struct err *e)
 {
-    (void)shared;
-    for (size_t i = 0; i < pairs->n; i++) {
-        char text[256];
-        if (rd_kafka_conf_set(conf, pairs->items[i].key, pairs->items[i].value, text,
-                              sizeof text) != RD_KAFKA_CONF_OK)
-            return err_set(e, ERR_SETTINGS, "%s: kafka property %s: %s",
-                           pairs->items[i].origin, pairs->items[i].key, text);
+    char text[200];
+    size_t i;
+
+    for (i = 0; i < pairs->n; i++) {
+        const struct setting_pair *pair = &pairs->items[i];
+        const struct property *known = property_find(ps, pair->key);
+
+        if (fixed_advice(pair->key) != NULL)
+            continue; /* kafka_check_settings has said so; bootstrap.servers is fine */
+        if (known == NULL || !(producer ? known->producer : known->consumer))
+            continue;
+        if (strstr(pair->key, "password") != NULL ||
+            strstr(pair->key, "secret") != NULL || strstr(pair->key, ".pem") != NULL)
+            log_secret(pair->value);
+        if (rd_kafka_conf_set(conf, pair->key, pair->value, text, sizeof(text)) !=
+            RD_KAFKA_CONF_OK)
+            return err_set(e, ERR_SETTINGS, "%s: %s", pair->key, text);
     }
     return 0;
 }
 
-static int put_fixed(rd_kafka_conf_t *conf, const struct kafka_options *o,
-                     enum handle_kind kind, struct err *e)
+static void apply_names(rd_kafka_conf_t *conf, const struct kafka_options *o,
+                        enum client_kind kind)
 {
-    char id[600];
+    char *id = NULL;
+
     switch (kind) {
-    case HANDLE_CONSUMER:
-        if (put(conf, "group.id", o->group_id, e) ||
-            put(conf, "enable.auto.commit", "false", e) ||
-            put(conf, "enable.auto.offset.store", "false", e) ||
-            put(conf, "isolation.level", "read_committed", e) ||
-            put(conf, "auto.offset.reset", "error", e) ||
-            put(conf, "partition.assignment.strategy", "range", e) ||
-            put(conf, "enable.partition.eof", "true", e))
-            return -1;
-        return o->static_member ? put(conf, "group.instance.id", o->instance_id, e) : 0;
-    case HANDLE_QUESTION:
-        return put(conf, "isolation.level", "read_uncommitted", e);
-    case HANDLE_PRODUCER:
-        snprintf(id, sizeof id, "%s.%s", o->group_id, o->instance_id);
-        if (put(conf, "partitioner", "murmur2_random", e) ||
-            put(conf, "enable.idempotence", "true", e))
-            return -1;
-        return o->exactly_once ? put(conf, "transactional.id", id, e) : 0;
-    case HANDLE_PLAIN_PRODUCER:
-        return put(conf, "partitioner", "murmur2_random", e) ||
-                       put(conf, "enable.idempotence", "true", e)
-                   ? -1
-                   : 0;
+    case CLIENT_GROUP:
+        client_set(conf, "group.id", o->group_id);
+        if (o->static_member)
+            client_set(conf, "group.instance.id", o->instance_id);
+        break;
+    case CLIENT_READER: /* a name is asked for, but this group is never joined */
+        id = mem_printf("%s.reader", o->group_id);
+        client_set(conf, "group.id", id);
+        break;
+    case CLIENT_TICKS:
+    case CLIENT_PROOF:
+        if (kind == CLIENT_TICKS && !o->exactly_once)
+            break;
+        id = mem_printf("%s.%s", o->group_id, o->instance_id);
+        client_set(conf, "transactional.id", id);
+        break;
+    case CLIENT_QUESTIONS:
+    case CLIENT_SENDER:
+        break;
     }
-    return 0;
+    mem_free(id);
 }
 
-/* librdkafka's own lines: syslog levels. Known noise is for debugging only. */
-static void on_log(const rd_kafka_t *rk, int level, const char *facility,
-                   const char *text)
+static size_t check_pairs(const struct properties *ps, const struct setting_pairs *pairs,
+                          const char *prefix, bool consumer, bool producer,
+                          struct buf *errors)
 {
-    static const char *const noise[] = {"TXNERR", "GETPID", "CONFWARN", "FAIL",
-                                        "SESSTMOUT"};
-    enum log_level to = level <= 3 ? LOG_WARN : level <= 5 ? LOG_INFO : LOG_DEBUG;
-    for (size_t i = 0; i < sizeof noise / sizeof noise[0]; i++)
-        if (strcmp(facility, noise[i]) == 0)
-            to = LOG_DEBUG;
-    (void)rk;
-    log_line(to, "kafka.library", "%s: %s", facility, text);
+    rd_kafka_conf_t *scratch = rd_kafka_conf_new();
+    size_t found = 0;
+    size_t i;
+
+    for (i = 0; i < pairs->n; i++) {
+        const struct setting_pair *pair = &pairs->items[i];
+        const struct property *known = property_find(ps, pair->key);
+        const char *advice = fixed_advice(pair->key);
+        const char *near = NULL;
+        char text[200] = "";
+
+        if (consumer && producer && strcmp(pair->key, "bootstrap.servers") == 0)
+            continue;
+        if (advice != NULL) {
+            (void)snprintf(text, sizeof(text), "is fixed: %s", advice);
+        } else if (known == NULL) {
+            near = str_nearest(str_of(pair->key), property_name, ps);
+            (void)snprintf(text, sizeof(text), "librdkafka %s has no such property%s%s%s",
+                           rd_kafka_version_str(), near ? "; nearest: " : "",
+                           near ? prefix : "", near ? near : "");
+        } else if (!(consumer && known->consumer) && !(producer && known->producer)) {
+            (void)snprintf(text, sizeof(text), "is a property of %s",
+                           known->consumer ? "consumers: kafka.consumer.*"
+                                           : "producers: kafka.producer.*");
+        } else if (rd_kafka_conf_set(scratch, pair->key, pair->value, text,
+                                     sizeof(text)) == RD_KAFKA_CONF_OK) {
+            continue;
+        }
+        (void)buf_printf(errors, "%s: %s%s: %s\n", pair->origin, prefix, pair->key, text);
+        found++;
+    }
+    rd_kafka_conf_destroy(scratch);
+    return found;
+}
+
+static size_t check_handle(const struct kafka_options *o, enum client_kind kind,
+                           const char *prefix, struct buf *errors)
+{
+    struct err e = ERR_INIT;
+    rd_kafka_conf_t *conf = client_conf(o, kind, false, &e);
+    rd_kafka_t *rk = conf == NULL ? NULL : client_new(kind, conf, &e);
+
+    if (rk == NULL) {
+        (void)buf_printf(errors, "%s: %s\n", prefix, e.text);
+        return 1;
+    }
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    return 0;
 }

@@ -1,267 +1,495 @@
-/* The Kafka thread: every call of librdkafka that may block is a request to it. Whole
- * requests and answers cross two lists under one lock; the loop is woken by an eventfd.
- * The only file with threads. */
+/* The Kafka thread: every call that waits for a broker. The only file that knows of
+ * threads. Owns the handles of the ticks and of the questions, the queue of jobs towards
+ * it and the queue of answers back. Invariant: a job is in exactly one place: the request
+ * queue, the waiting questions, the thread's hands, the answer queue, or the loop's. A
+ * tick is never behind a question: those are asked in short slices, and before each slice
+ * the request queue is looked at. */
+#include "kafka/internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kafka/internal.h"
 
-#define SLICE_MS 100
-#define QUESTION_MS 2000
-#define INIT_RETRY_US 500000
+enum {
+    REACH_SLICE_MS = 1000,
+    COMMITTED_SLICE_MS = 100,
+    QUESTION_SLICE_MS = 1000,
+    QUESTION_MAX_MS = 15000, /* COMMITTED has no end: a foreign transaction has */
+    RETRY_MS = 50,
+    REACH_RETRY_MS = 500,
+    IDLE_MS = 1000
+};
+
+enum phase { PHASE_REACH, PHASE_LIMITS, PHASE_INIT, PHASE_READY, PHASE_DEAD };
+
+struct worker {
+    pthread_t thread;
+    pthread_mutex_t mutex; /* of the two queues and `done` */
+    pthread_cond_t work;
+    struct job_list requests;
+    struct job_list answers;
+    bool done;
+
+    /* The thread's own from here on. */
+    enum phase phase;
+    int64_t phase_due_ms;
+    bool probing;
+    struct job_list waiting; /* questions */
+    rd_kafka_t *group, *questions;
+    struct producer *producer;
+    struct kafka_watch *watch;
+    char **outputs;
+    size_t n_outputs;
+    char reason[200]; /* what the questions' handle last complained of */
+    bool told_down;
+
+    /* The loop's. */
+    struct loop *loop;
+    int wake_fd;
+    struct job_list taken;
+};
 
 static void *thread_main(void *arg);
-static struct request_item *take(struct kafka *k);
-static void answer(struct kafka *k, struct request_item *item);
-static bool serve(struct kafka *k, struct request_item *item);
-static bool serve_committed(struct kafka *k, struct request_item *item);
-static bool serve_watermarks(struct kafka *k, struct request_item *item);
-static bool serve_topic(struct kafka *k, struct request_item *item);
-static const char *const kind_names[] = {"init_transactions", "tick", "committed",
-                                         "watermarks", "metadata"};
+static void thread_end(struct worker *w);
+static struct job *take(struct worker *w, int64_t pause_ms);
+static int64_t pause_ms(struct worker *w);
+static struct timespec in_ms(int64_t ms);
+static void serve(struct worker *w, struct job *job);
+static void step(struct worker *w);
+static void step_reach(struct worker *w);
+static void step_limits(struct worker *w);
+static void step_init(struct worker *w);
+static void ask_one(struct worker *w);
+static int ask(struct worker *w, struct job *job, struct err *e);
+static int ask_watermarks(struct worker *w, struct job *job, struct err *e);
+static void answer(struct worker *w, struct job *job);
+static void tell(struct worker *w, enum job_type type, bool up, const char *error);
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
+static void wake_up(void *arg, int fd, unsigned events);
+static void free_jobs(struct job_list *list);
+static void worker_free(struct worker *w);
 
-void worker_start(struct kafka *k)
+struct job *job_new(enum job_type type)
 {
-    pthread_mutex_init(&k->lock, NULL);
-    pthread_cond_init(&k->go, NULL);
-    TAILQ_INIT(&k->requests);
-    TAILQ_INIT(&k->answers);
-    pthread_create(&k->thread, NULL, thread_main, k);
+    struct job *job = mem_zalloc(sizeof(*job));
+
+    job->type = type;
+    return job;
 }
 
-void worker_stop(struct kafka *k)
+/* On the loop thread only: the stamp is counted there. */
+void job_free(struct job *job)
 {
-    pthread_mutex_lock(&k->lock);
-    k->stopping = true;
-    pthread_cond_signal(&k->go);
-    pthread_mutex_unlock(&k->lock);
-    pthread_join(k->thread, NULL);
+    if (job == NULL)
+        return;
+    stamp_release(job->stamp);
+    mem_free(job->metadata);
+    mem_free(job);
 }
 
-void worker_ask(struct kafka *k, enum request_kind kind, struct kafka_partition at,
-                struct kafka_tick *tick)
+struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
+                            rd_kafka_t *group, struct kafka_watch *watch, struct err *e)
 {
-    struct request_item *item = mem_zalloc(sizeof *item);
-    item->kind = kind;
-    item->at = at;
-    item->tick = tick;
-    item->group = kind == REQUEST_TICK ? k->group : NULL;
-    pthread_mutex_lock(&k->lock);
-    if (kind == REQUEST_TICK) /* a tick never stands behind questions */
-        TAILQ_INSERT_HEAD(&k->requests, item, link);
-    else
-        TAILQ_INSERT_TAIL(&k->requests, item, link);
-    pthread_cond_signal(&k->go);
-    pthread_mutex_unlock(&k->lock);
-}
+    struct worker *w = mem_zalloc(sizeof(*w));
+    rd_kafka_conf_t *conf = client_conf(o, CLIENT_QUESTIONS, true, e);
+    pthread_condattr_t attr;
+    size_t i;
+    int rc;
 
-const char *kafka_intern(struct kafka *k, const char *topic)
-{
-    pthread_mutex_lock(&k->lock);
-    struct topic_name *t = k->names;
-    while (t != NULL && strcmp(t->name, topic) != 0)
-        t = t->next;
-    if (t == NULL) {
-        size_t size = strlen(topic) + 1;
-        t = mem_zalloc(sizeof *t + size);
-        memcpy(t->name, topic, size);
-        t->next = k->names;
-        k->names = t;
+    TAILQ_INIT(&w->requests);
+    TAILQ_INIT(&w->answers);
+    TAILQ_INIT(&w->waiting);
+    TAILQ_INIT(&w->taken);
+    w->loop = lo;
+    w->group = group;
+    w->watch = watch;
+    w->outputs = mem_array(o->n_outputs, sizeof(w->outputs[0]));
+    for (i = 0; i < o->n_outputs; i++)
+        w->outputs[w->n_outputs++] = mem_strdup(o->outputs[i]);
+    (void)pthread_mutex_init(&w->mutex, NULL); /* these three cannot fail on Linux */
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&w->work, &attr);
+    w->wake_fd = loop_wake_fd(lo, wake_up, w, e);
+    if (conf != NULL) {
+        rd_kafka_conf_set_opaque(conf, w);
+        rd_kafka_conf_set_error_cb(conf, on_error);
+        w->questions = client_new(CLIENT_QUESTIONS, conf, e);
     }
-    pthread_mutex_unlock(&k->lock);
-    return t->name;
+    if (w->questions != NULL && w->wake_fd >= 0)
+        w->producer = producer_new(o, group, watch, e);
+    if (w->producer != NULL) {
+        rc = pthread_create(&w->thread, NULL, thread_main, w);
+        if (rc == 0)
+            return w;
+        (void)err_set(e, ERR_SYSTEM, "thread: %s", strerror(rc));
+    }
+    producer_free(w->producer);
+    if (w->questions != NULL)
+        rd_kafka_destroy(w->questions);
+    worker_free(w);
+    return NULL;
 }
 
-void kafka_enter(struct kafka *k, const char *call)
+void worker_ask(struct worker *w, struct job *job)
 {
-    pthread_mutex_lock(&k->lock);
-    k->call = call;
-    k->call_since = clock_now(&clock_system);
-    pthread_mutex_unlock(&k->lock);
+    job->asked_ms = clock_now(&clock_system);
+    (void)pthread_mutex_lock(&w->mutex);
+    TAILQ_INSERT_TAIL(&w->requests, job, link);
+    (void)pthread_cond_signal(&w->work);
+    (void)pthread_mutex_unlock(&w->mutex);
 }
 
-int64_t kafka_thread_busy_ms(struct kafka *k, const char **call)
+struct job *worker_answer(struct worker *w)
 {
-    pthread_mutex_lock(&k->lock);
-    int64_t ms = k->call != NULL ? clock_now(&clock_system) - k->call_since : 0;
-    *call = k->call;
-    pthread_mutex_unlock(&k->lock);
-    return ms;
+    struct job *job = TAILQ_FIRST(&w->taken);
+
+    if (job == NULL) {
+        (void)pthread_mutex_lock(&w->mutex);
+        TAILQ_CONCAT(&w->taken, &w->answers, link);
+        (void)pthread_mutex_unlock(&w->mutex);
+        job = TAILQ_FIRST(&w->taken);
+    }
+    if (job != NULL)
+        TAILQ_REMOVE(&w->taken, job, link);
+    return job;
+}
+
+int worker_stop(struct worker *w, int64_t deadline_ms)
+{
+    struct timespec until = in_ms(deadline_ms);
+    bool done;
+
+    atomic_store(&w->watch->stop, true);
+    (void)pthread_mutex_lock(&w->mutex);
+    (void)pthread_cond_broadcast(&w->work);
+    while (!w->done)
+        if (pthread_cond_timedwait(&w->work, &w->mutex, &until) != 0)
+            break;
+    done = w->done;
+    (void)pthread_mutex_unlock(&w->mutex);
+    if (!done) {
+        (void)pthread_detach(w->thread);
+        return -1;
+    }
+    (void)pthread_join(w->thread, NULL);
+    worker_free(w);
+    return 0;
 }
 
 static void *thread_main(void *arg)
 {
-    struct kafka *k = arg;
-    struct request_item *item;
-    while ((item = take(k)) != NULL) {
-        kafka_enter(k, kind_names[item->kind]);
-        bool done = serve(k, item);
-        kafka_enter(k, NULL);
-        if (done)
-            answer(k, item);
+    struct worker *w = arg;
+    sigset_t all;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL); /* signals are the loop's */
+    while (!atomic_load(&w->watch->stop)) {
+        struct job *job = take(w, pause_ms(w));
+
+        if (job != NULL)
+            serve(w, job);
+        else if (!TAILQ_EMPTY(&w->waiting) &&
+                 TAILQ_FIRST(&w->waiting)->due_ms <= clock_now(&clock_system))
+            ask_one(w);
+        else if (w->phase_due_ms <= clock_now(&clock_system))
+            step(w);
+        (void)rd_kafka_poll(w->questions, 0);
+        producer_serve(w->producer);
     }
+    thread_end(w);
     return NULL;
 }
 
-/* The next request; NULL: stop. */
-static struct request_item *take(struct kafka *k)
+/* The group's handle too: its destruction may hang on a record that nobody released, and
+ * here the loop only waits for its deadline. */
+static void thread_end(struct worker *w)
 {
-    pthread_mutex_lock(&k->lock);
-    while (TAILQ_EMPTY(&k->requests) && !k->stopping)
-        pthread_cond_wait(&k->go, &k->lock);
-    struct request_item *item = k->stopping ? NULL : TAILQ_FIRST(&k->requests);
-    if (item != NULL)
-        TAILQ_REMOVE(&k->requests, item, link);
-    pthread_mutex_unlock(&k->lock);
-    return item;
+    watch_begin(w->watch, "destroy");
+    producer_free(w->producer);
+    rd_kafka_destroy_flags(w->questions, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    rd_kafka_destroy_flags(w->group, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    watch_end(w->watch);
+    (void)pthread_mutex_lock(&w->mutex);
+    w->done = true;
+    (void)pthread_cond_broadcast(&w->work);
+    (void)pthread_mutex_unlock(&w->mutex);
 }
 
-static void answer(struct kafka *k, struct request_item *item)
+static struct job *take(struct worker *w, int64_t pause)
 {
-    pthread_mutex_lock(&k->lock);
-    TAILQ_INSERT_TAIL(&k->answers, item, link);
-    pthread_mutex_unlock(&k->lock);
-    loop_wake_up(k->answer_fd);
+    struct timespec until = in_ms(pause);
+    struct job *job;
+
+    (void)pthread_mutex_lock(&w->mutex);
+    while (TAILQ_EMPTY(&w->requests) && !atomic_load(&w->watch->stop) && pause > 0)
+        if (pthread_cond_timedwait(&w->work, &w->mutex, &until) != 0)
+            break;
+    job = TAILQ_FIRST(&w->requests);
+    if (job != NULL)
+        TAILQ_REMOVE(&w->requests, job, link);
+    (void)pthread_mutex_unlock(&w->mutex);
+    return job;
 }
 
-/* False: not finished; it stands at the end of the queue again, so that ticks come
- * between. */
-static bool serve(struct kafka *k, struct request_item *item)
+static int64_t pause_ms(struct worker *w)
+{
+    int64_t now = clock_now(&clock_system);
+    int64_t due = w->phase_due_ms;
+
+    if (!TAILQ_EMPTY(&w->waiting) && TAILQ_FIRST(&w->waiting)->due_ms < due)
+        due = TAILQ_FIRST(&w->waiting)->due_ms;
+    if (due <= now)
+        return 0;
+    return due - now < IDLE_MS ? due - now : IDLE_MS;
+}
+
+static struct timespec in_ms(int64_t ms)
+{
+    int64_t at = clock_now(&clock_system) + ms;
+
+    return (struct timespec){at / 1000, at % 1000 * 1000000};
+}
+
+static void serve(struct worker *w, struct job *job)
+{
+    switch (job->type) {
+    case JOB_TICK:
+        producer_tick(w->producer, job->tick, job->stamp);
+        answer(w, job);
+        if (producer_fatal(w->producer) != NULL)
+            tell(w, JOB_FATAL, false, producer_fatal(w->producer));
+        return;
+    case JOB_COMMITTED:
+    case JOB_WATERMARKS:
+    case JOB_TOPIC:
+        TAILQ_INSERT_TAIL(&w->waiting, job, link);
+        return;
+    case JOB_PREPARE:
+        producer_prepare(w->producer, job->at.topic);
+        answer(w, job);
+        return;
+    case JOB_PROBE:
+        w->probing = true;
+        w->phase_due_ms = 0;
+        answer(w, job);
+        return;
+    case JOB_STATE:
+    case JOB_READY:
+    case JOB_FATAL:
+        break; /* answers only */
+    }
+    abort();
+}
+
+static void step(struct worker *w)
+{
+    w->phase_due_ms = clock_now(&clock_system) + IDLE_MS;
+    switch (w->phase) {
+    case PHASE_REACH:
+        step_reach(w);
+        return;
+    case PHASE_LIMITS:
+        step_limits(w);
+        return;
+    case PHASE_INIT:
+        step_init(w);
+        return;
+    case PHASE_READY:
+    case PHASE_DEAD:
+        if (w->probing)
+            step_reach(w);
+        return;
+    }
+    abort();
+}
+
+static void step_reach(struct worker *w)
 {
     struct err e = ERR_INIT;
-    bool done = true;
-    item->answer.at = item->at;
-    switch (item->kind) {
-    case REQUEST_INIT:
-        done = producer_init(k, &e);
-        if (!done)
-            usleep(INIT_RETRY_US);
-        item->answer.type = e.kind == ERR_FATAL ? KAFKA_FATAL : KAFKA_STATE;
-        item->answer.up = e.kind != ERR_FATAL;
-        snprintf(item->answer.error, sizeof item->answer.error, "%s", e.text);
-        break;
-    case REQUEST_TICK:
-        producer_tick(k, item);
-        item->answer.type = KAFKA_TICK;
-        item->answer.tick = item->tick;
-        break;
-    case REQUEST_COMMITTED:
-        done = serve_committed(k, item);
-        break;
-    case REQUEST_WATERMARKS:
-        done = serve_watermarks(k, item);
-        break;
-    case REQUEST_TOPIC:
-        done = serve_topic(k, item);
-        break;
+    int rc;
+
+    watch_begin(w->watch, "metadata");
+    rc = question_brokers(w->questions, REACH_SLICE_MS, &e);
+    watch_end(w->watch);
+    (void)rd_kafka_poll(w->questions, 0);
+    if (rc != 0) {
+        tell(w, JOB_STATE, false, w->reason[0] != '\0' ? w->reason : e.text);
+        w->phase_due_ms = clock_now(&clock_system) + REACH_RETRY_MS;
+        return;
     }
-    if (done)
-        return true;
-    pthread_mutex_lock(&k->lock);
-    TAILQ_INSERT_TAIL(&k->requests, item, link);
-    pthread_mutex_unlock(&k->lock);
-    return false;
+    w->probing = false;
+    tell(w, JOB_STATE, true, "");
+    if (w->phase != PHASE_REACH)
+        return;
+    w->phase = PHASE_LIMITS;
+    w->phase_due_ms = 0;
 }
 
-/* Waits, slice by slice, for foreign transactions that hold the position. A time-out
- * leaves the element looking like "never committed": only the return value tells. */
-static bool serve_committed(struct kafka *k, struct request_item *item)
+static void step_limits(struct worker *w)
 {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *el =
-        rd_kafka_topic_partition_list_add(list, item->at.topic, item->at.partition);
-    rd_kafka_resp_err_t err = rd_kafka_committed(k->consumer, list, SLICE_MS);
-    bool done =
-        err == RD_KAFKA_RESP_ERR_NO_ERROR && el->err == RD_KAFKA_RESP_ERR_NO_ERROR;
-    rd_kafka_resp_err_t first = err ? err : el->err;
-    if (done) {
-        item->answer.offset = el->offset < 0 ? KAFKA_NO_OFFSET : el->offset;
-        item->answer.metadata.len = el->metadata_size;
-        item->answer.metadata.ptr =
-            mem_strndup(el->metadata_size ? el->metadata : "",
-                        el->metadata_size); /* not NUL-terminated */
-    } else if (first == RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED ||
-               first == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-        snprintf(item->answer.error, sizeof item->answer.error, "%s",
-                 rd_kafka_err2str(first));
-        done = true;
-    }
-    item->answer.type = KAFKA_COMMITTED;
-    rd_kafka_topic_partition_list_destroy(list);
-    return done;
+    struct err e = ERR_INIT;
+    int64_t max_bytes;
+    int32_t count;
+    size_t i;
+
+    watch_begin(w->watch, "topics");
+    for (i = 0; i < w->n_outputs && !atomic_load(&w->watch->stop); i++)
+        if (question_topic(w->questions, w->outputs[i], QUESTION_SLICE_MS, &count,
+                           &max_bytes, &e) == 0)
+            producer_limit(w->producer, max_bytes);
+    watch_end(w->watch);
+    w->phase = PHASE_INIT;
+    w->phase_due_ms = 0;
 }
 
-static bool serve_watermarks(struct kafka *k, struct request_item *item)
+static void step_init(struct worker *w)
 {
-    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(
-        k->question, item->at.topic, item->at.partition, &item->answer.low,
-        &item->answer.high, QUESTION_MS);
-    item->answer.type = KAFKA_WATERMARKS;
-    if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) {
-        snprintf(item->answer.error, sizeof item->answer.error, "%s",
-                 rd_kafka_err2str(err));
-        return true;
-    }
-    return err == RD_KAFKA_RESP_ERR_NO_ERROR;
-}
+    struct err e = ERR_INIT;
 
-static bool serve_topic(struct kafka *k, struct request_item *item)
-{
-    const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_topic_t *t = rd_kafka_topic_new(k->question, item->at.topic, NULL);
-    rd_kafka_resp_err_t err = t != NULL
-                                  ? rd_kafka_metadata(k->question, 0, t, &md, QUESTION_MS)
-                                  : rd_kafka_last_error();
-    item->answer.type = KAFKA_TOPIC;
-    if (err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        snprintf(item->answer.error, sizeof item->answer.error, "%s",
-                 rd_kafka_err2str(err));
+    if (producer_init(w->producer, &e) == 0) {
+        w->phase = PHASE_READY;
+        tell(w, JOB_READY, true, "");
+    } else if (e.kind == ERR_BUSY) {
+        log_debug("kafka.init", "%s", e.text);
+        w->phase_due_ms = clock_now(&clock_system) + RETRY_MS;
     } else {
-        bool there =
-            md->topic_cnt == 1 && md->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR;
-        item->answer.count = there ? md->topics[0].partition_cnt : 0;
-        item->answer.max_bytes =
-            there ? kafka_topic_max_bytes(k->question, item->at.topic) : -1;
-        if (there && k->producer != NULL)
-            (void)producer_topic(k,
-                                 item->at.topic); /* its first record is not slow then */
-        rd_kafka_metadata_destroy(md);
+        w->phase = PHASE_DEAD;
+        tell(w, JOB_FATAL, false, e.text);
     }
-    if (t != NULL)
-        rd_kafka_topic_destroy(t);
-    return true;
 }
 
-int64_t kafka_topic_max_bytes(rd_kafka_t *rk, const char *topic)
+/* One slice of the first question. What is not answered yet goes to the end of the row.
+ */
+static void ask_one(struct worker *w)
 {
-    int64_t max = -1;
-    rd_kafka_ConfigResource_t *res =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    rd_kafka_queue_t *q = rd_kafka_queue_new(rk);
-    rd_kafka_DescribeConfigs(rk, &res, 1, NULL, q);
-    rd_kafka_event_t *ev = rd_kafka_queue_poll(q, QUESTION_MS);
-    size_t n = 0, n_entries = 0;
-    if (ev != NULL && rd_kafka_event_error(ev) == RD_KAFKA_RESP_ERR_NO_ERROR) {
-        const rd_kafka_DescribeConfigs_result_t *r =
-            rd_kafka_event_DescribeConfigs_result(ev);
-        const rd_kafka_ConfigResource_t **rs =
-            rd_kafka_DescribeConfigs_result_resources(r, &n);
-        const rd_kafka_ConfigEntry_t **es =
-            n > 0 ? rd_kafka_ConfigResource_configs(rs[0], &n_entries) : NULL;
-        for (size_t i = 0; i < n_entries; i++) {
-            struct err e = ERR_INIT;
-            const char *value = rd_kafka_ConfigEntry_value(es[i]);
-            if (strcmp(rd_kafka_ConfigEntry_name(es[i]), "max.message.bytes") == 0 &&
-                value)
-                (void)parse_i64(str_of(value), 0, INT64_MAX, &max, &e);
-        }
+    struct job *job = TAILQ_FIRST(&w->waiting);
+    struct err e = ERR_INIT;
+    int64_t now;
+    int rc;
+
+    TAILQ_REMOVE(&w->waiting, job, link);
+    rc = ask(w, job, &e);
+    now = clock_now(&clock_system);
+    if (rc != 0 && e.kind == ERR_BUSY &&
+        (job->type == JOB_COMMITTED || now - job->asked_ms < QUESTION_MAX_MS)) {
+        job->due_ms = now + RETRY_MS;
+        TAILQ_INSERT_TAIL(&w->waiting, job, link);
+        return;
     }
-    if (ev != NULL)
-        rd_kafka_event_destroy(ev);
-    rd_kafka_queue_destroy(q);
-    rd_kafka_ConfigResource_destroy(res);
-    return max;
+    if (rc != 0)
+        (void)snprintf(job->error, sizeof(job->error), "%s", e.text);
+    answer(w, job);
+}
+
+static int ask(struct worker *w, struct job *job, struct err *e)
+{
+    int rc = 0;
+
+    if (job->type == JOB_COMMITTED &&
+        job->assignment != atomic_load(&w->watch->assignment))
+        return 0; /* nobody wants the answer: dropped on the loop */
+    watch_begin(w->watch, job->type == JOB_COMMITTED ? "committed" : "question");
+    if (job->type == JOB_COMMITTED) {
+        mem_free(job->metadata);
+        rc = question_committed(w->group, job->at, COMMITTED_SLICE_MS, &job->offset,
+                                &job->metadata, &job->metadata_len, e);
+    } else if (job->type == JOB_WATERMARKS) {
+        rc = ask_watermarks(w, job, e);
+    } else {
+        rc = question_topic(w->questions, job->at.topic, QUESTION_SLICE_MS, &job->count,
+                            &job->max_bytes, e);
+        if (rc == 0)
+            producer_limit(w->producer, job->max_bytes);
+    }
+    watch_end(w->watch);
+    return rc;
+}
+
+static int ask_watermarks(struct worker *w, struct job *job, struct err *e)
+{
+    if (question_offset(w->questions, job->at, KAFKA_END, QUESTION_SLICE_MS, &job->high,
+                        e) != 0)
+        return -1;
+    return question_offset(w->questions, job->at, KAFKA_BEGINNING, QUESTION_SLICE_MS,
+                           &job->low, e);
+}
+
+static void answer(struct worker *w, struct job *job)
+{
+    (void)pthread_mutex_lock(&w->mutex);
+    TAILQ_INSERT_TAIL(&w->answers, job, link);
+    (void)pthread_mutex_unlock(&w->mutex);
+    loop_wake_up(w->wake_fd);
+}
+
+/* News. That the brokers are away is told once, with what the library complained of last.
+ */
+static void tell(struct worker *w, enum job_type type, bool up, const char *error)
+{
+    struct job *job;
+
+    if (type == JOB_STATE && !up && w->told_down)
+        return;
+    if (type == JOB_STATE)
+        w->told_down = !up;
+    job = job_new(type);
+    job->up = up;
+    (void)snprintf(job->error, sizeof(job->error), "%s", error);
+    answer(w, job);
+}
+
+/* On the Kafka thread, within rd_kafka_poll. */
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    struct worker *w = opaque;
+
+    (void)rk;
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        client_reason(reason, w->reason, sizeof(w->reason));
+}
+
+static void wake_up(void *arg, int fd, unsigned events)
+{
+    (void)arg;
+    (void)fd;
+    (void)events;
+}
+
+static void free_jobs(struct job_list *list)
+{
+    struct job *job;
+
+    while ((job = TAILQ_FIRST(list)) != NULL) {
+        TAILQ_REMOVE(list, job, link);
+        job_free(job);
+    }
+}
+
+static void worker_free(struct worker *w)
+{
+    size_t i;
+
+    if (w->wake_fd >= 0) {
+        loop_unwatch(w->loop, w->wake_fd);
+        (void)close(w->wake_fd);
+    }
+    free_jobs(&w->requests);
+    free_jobs(&w->answers);
+    free_jobs(&w->waiting);
+    free_jobs(&w->taken);
+    for (i = 0; i < w->n_outputs; i++)
+        mem_free(w->outputs[i]);
+    mem_free(w->outputs);
+    (void)pthread_cond_destroy(&w->work);
+    (void)pthread_mutex_destroy(&w->mutex);
+    mem_free(w);
 }
