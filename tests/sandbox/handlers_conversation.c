@@ -113,11 +113,6 @@ static void update_conversation(struct call *c)
     const char *status = call_text(c, "status"), *inbox = call_text(c, "inbox_id");
     if (cnv == NULL)
         return;
-    if (status != NULL && call_text(c, "status_id") != NULL) {
-        call_error(c, 400, "Bad request", "Body did not satisfy requirements");
-        call_detail(c, "body: status and status_id should not be used together");
-        return;
-    }
     char *before = mem_strdup(store_text(cnv, "status"));
     absorb(c, cnv); /* would take `status` as it stands; the words differ */
     store_set_text(cnv, "status", before);

@@ -157,7 +157,7 @@ static void large_text(struct call *c)
 static enum MHD_Result break_head(struct call *c)
 {
     const char *text =
-        c->fault == FAULT_HALF ? "HTTP/1.1 204 No Con" : "SMTP 1\x01 garbage\r\n\r\n";
+        c->fault == FAULT_HALF ? "HTTP/1.1 2" : "SMTP 1\x01 garbage\r\n\r\n";
     (void)send(socket_of(c->conn), text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
     c->stage = STAGE_CLOSED;
     return MHD_NO;
@@ -299,13 +299,12 @@ static void daemon_start(struct server *sv, int port)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     sv->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, (uint16_t)port,
-        NULL, NULL, on_request, sv, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at,
-        MHD_OPTION_URI_LOG_CALLBACK, on_uri, sv, MHD_OPTION_NOTIFY_COMPLETED,
-        on_completed, sv, MHD_OPTION_CONNECTION_LIMIT, 4000u,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)64 << 10,
-        MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u,
-        MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, (uint16_t)port, NULL, NULL, on_request,
+        sv, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&at, MHD_OPTION_URI_LOG_CALLBACK,
+        on_uri, sv, MHD_OPTION_NOTIFY_COMPLETED, on_completed, sv,
+        MHD_OPTION_CONNECTION_LIMIT, 4000u, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)64 << 10, MHD_OPTION_LISTEN_BACKLOG_SIZE, 1024u,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 }
 
 int server_start(struct sandbox *sb, struct err *e)

@@ -6,8 +6,9 @@
 
 #include "base/mem.h"
 
-#define ID_FIRST 60466176u /* 36^5: new ids have six characters, so none is a magic id   \
-                            */
+#define ID_FIRST                                                                         \
+    60466176u /* 36^5: new ids have six characters, so none is a magic id                \
+               */
 
 const struct kind_row kinds[KINDS] = {
     [KIND_ACCOUNT] = {"account", "acc", "accounts", "Account"},
