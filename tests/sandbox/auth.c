@@ -21,7 +21,7 @@ static bool refuse(struct call *c, const char *why)
  */
 static size_t decode_url64(struct str s, unsigned char *out, size_t size)
 {
-    char text[2048];
+    char text[2048] = "";
     size_t n = s.len;
     if (n + 4 > sizeof text || n / 4 * 3 + 3 > size)
         return 0;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <uthash.h>
+#include "base/map.h"
 
 #include "base/mem.h"
 

@@ -3,7 +3,7 @@
 #include "limits.h"
 
 #include <string.h>
-#include <uthash.h>
+#include "base/map.h"
 
 #include "base/mem.h"
 #include "base/str.h"
