@@ -2,6 +2,7 @@
 and whose answer leaves doubt is IN_DOUBT and never sent again. Always exactly one result."""
 
 import json
+import threading
 import unittest
 
 import front as scripted
@@ -165,7 +166,6 @@ class NobodyThere(unittest.TestCase):
         self.assertNotIn("post", on_stage.by_id)
         comes = scripted.Server(("127.0.0.1", port), scripted.Connection)
         comes.front = on_stage.front
-        import threading
         threading.Thread(target=comes.serve_forever, args=(0.05,), daemon=True).start()
         self.addCleanup(comes.server_close)
         self.addCleanup(comes.shutdown)
