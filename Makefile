@@ -20,6 +20,8 @@ LDFLAGS  += -pie -Wl,-z,relro,-z,now
 endif
 REVISION := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
 CPPFLAGS += -std=gnu11 -Iconnector -D_GNU_SOURCE
+VERSION_FLAGS = -DFRONT_CONNECTOR_VERSION='"$(VERSION)"' -DFRONT_CONNECTOR_REVISION='"$(REVISION)"'
+$(BUILD)/connector/cli/version.o: ALL_CFLAGS += $(VERSION_FLAGS)
 ALL_CFLAGS = $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDEN) $(shell pkg-config --cflags $(PKGS))
 LIBS      = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 
@@ -57,7 +59,29 @@ unit: deps
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	python3 tests/run.py unit build/tests/unit build/asan/tests/unit
 
-test: unit
+# The bridge on a real Apache Kafka, judged by an independent client.
+system: deps-test all
+	cd tests/system && ../../build/venv/bin/python -W ignore::ResourceWarning test_bridge.py
+
+# Unit tests, generated files, then the system tests; the last line sums up.
+test: unit-deps
+	$(MAKE) all unit-programs
+	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	python3 tests/run.py all build/tests/unit build/asan/tests/unit
+
+unit-deps: deps deps-test
+
+# After a change of the settings table: the files users read.
+config: all
+	build/front-connector internal print-sample > config/front-connector.conf
+	build/front-connector internal print-settings-markdown > config/README.md
+
+schemas:
+	python3 schemas/generate.py schemas
+
+# By hand: OPENAPI is the folder of Front's published descriptions.
+catalogue:
+	python3 schemas/generate.py catalogue $(OPENAPI)
 
 # What the targets need: installed when it is missing. APT is the command that installs.
 APT  ?= apt-get
@@ -72,8 +96,14 @@ deps:
 	  $(APT) update -qq && DEBIAN_FRONTEND=noninteractive $(APT) install -y -qq --no-install-recommends $$missing; \
 	fi
 
+# The parts of the system tests: Java and Maven for Kafka's jars, a venv for the client.
+deps-test: DEPS += default-jre-headless maven python3-venv
+deps-test: deps
+	bash tests/system/setup.sh
+	python3 tests/kafka/kafka.py prepare
+
 clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all clean deps test unit unit-programs
+.PHONY: all catalogue clean config deps deps-test schemas system test unit unit-deps unit-programs

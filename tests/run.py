@@ -2,12 +2,13 @@
 """Runs tests and sums up. The closing line is "N passed, N failed"; the exit code is 1 when a
 test failed or none ran.
 
-Usage: run.py [-k WORD]... FOLDER...
+Usage: run.py unit FOLDER...        the unit test programs of the folders
+       run.py system [WORD]...      the system tests, or those whose names contain a WORD
+       run.py all FOLDER...         both, and the tests of the schemas' generator
 
-A folder holds test programs (cmocka; their output is shown when they fail) or test_*.py files
-(unittest, all in one process). -k: only the tests whose names contain a WORD."""
+A unit test program is a cmocka one: its own output is shown when it fails. The system tests run
+in one process of build/venv, with one Kafka."""
 
-import argparse
 import os
 import re
 import subprocess
@@ -17,7 +18,11 @@ import unittest
 
 PASSED = re.compile(rb"\[  PASSED  \] (\d+) test")
 FAILED = re.compile(rb"\[  FAILED  \] (\d+) test")
+CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 PROGRAM_LIMIT_S = 300
+TESTS = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(TESTS)
+VENV_PYTHON = os.path.join(ROOT, "build", "venv", "bin", "python")
 
 
 def programs(folder):
@@ -80,30 +85,56 @@ class Result(unittest.TextTestResult):
         self.addFailure(test, (AssertionError, AssertionError(f"skipped: {reason}"), None))
 
 
-def run_python(folder, words):
+def run_python(folder, words=()):
     """Passed and failed tests of a folder's test_*.py; a class that cannot be set up is one."""
-    sys.path.insert(0, os.path.abspath(folder))
+    sys.path.insert(0, folder)
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{w}*" for w in words] or None
     suite = unittest.TestSuite(loader.loadTestsFromName(name[:-3])
                                for name in sorted(os.listdir(folder))
                                if re.fullmatch(r"test_\w+\.py", name))
-    result = unittest.TextTestRunner(sys.stdout, verbosity=2, resultclass=Result).run(suite)
-    print(f"{folder}: {result.testsRun} tests", flush=True)
+    result = unittest.TextTestRunner(sys.stdout, verbosity=2, resultclass=Result,
+                                     warnings="ignore").run(suite)
     outside = sum(1 for name in result.bad if name.startswith(("setUp", "tearDown")))
     return result.testsRun - (len(result.bad) - outside), len(result.bad)
 
 
+def run_system():
+    """The system tests need the client of build/venv: they run in a process of their own."""
+    child = subprocess.Popen([VENV_PYTHON, os.path.join(TESTS, "run.py"), "system"],
+                             stdout=subprocess.PIPE, text=True)
+    output = []
+    for line in child.stdout:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        output.append(line)
+    counted = CLOSING.search("".join(output[-1:]))
+    if child.wait() not in (0, 1) or not counted:
+        print(f"the system tests ended with {child.returncode}")
+        return 0, 1
+    return int(counted.group(1)), int(counted.group(2))
+
+
+def check_generated():
+    """The generated schemas and tables are what the generator makes: counts as one test."""
+    done = subprocess.run([sys.executable, os.path.join(ROOT, "schemas", "generate.py"), "check"],
+                          check=False)
+    return (1, 0) if done.returncode == 0 else (0, 1)
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-k", dest="words", action="append", default=[])
-    parser.add_argument("folders", nargs="+")
-    options = parser.parse_args()
-    sums = []
-    for folder in options.folders:
-        sums += [run_program(path) for path in programs(folder)]
-        if any(re.fullmatch(r"test_\w+\.py", name) for name in os.listdir(folder)):
-            sums.append(run_python(folder, options.words))
+    mode, rest = (sys.argv[1:2] or [""])[0], sys.argv[2:]
+    if mode not in ("unit", "system", "all") or (mode != "system" and not rest):
+        sys.exit(__doc__)
+    if mode == "system":
+        if os.path.realpath(sys.prefix) != os.path.realpath(os.path.dirname(
+                os.path.dirname(VENV_PYTHON))):
+            os.execv(VENV_PYTHON, [VENV_PYTHON, *sys.argv])
+        sums = [run_python(os.path.join(TESTS, "system"), rest)]
+    else:
+        sums = [run_program(path) for folder in rest for path in programs(folder)]
+    if mode == "all":
+        sums += [check_generated(), run_python(os.path.join(TESTS, "unit")), run_system()]
     passed, failed = (sum(column) for column in zip((0, 0), *sums))
     print(f"{passed} passed, {failed} failed")
     sys.exit(0 if failed == 0 and passed > 0 else 1)

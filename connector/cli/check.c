@@ -27,6 +27,7 @@ struct check {
     struct settings s;
     struct launch launch;
     struct preflight p;
+    char instance[300];
 };
 
 static void check_all(struct check *ck, bool offline);
@@ -83,6 +84,10 @@ static size_t check_settings(struct check *ck)
     say_errors(ck, &errors);
     buf_fini(&errors);
     launch_init(&ck->launch, &ck->s);
+    /* an id of its own: the proof must not fence a running instance */
+    snprintf(ck->instance, sizeof(ck->instance), "%s.check", ck->s.instance_id);
+    ck->launch.kafka.instance_id = ck->instance;
+    ck->launch.kafka.static_member = false;
     if (n > 0)
         return n;
     log_setup((enum log_level)ck->s.log_level, (enum log_format)ck->s.log_format);

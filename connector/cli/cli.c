@@ -14,6 +14,7 @@
 
 #define ERRORS_MAX (256 * 1024)
 #define FLAGS_MAX 32
+#define SLIPS_MAX 2
 #define HELP_MAX (256 * 1024)
 
 static const struct cli_flag global_flags[] = {
@@ -174,12 +175,35 @@ static const char *flag_name(const void *arg, size_t i)
     return i < fs->n ? fs->flags[i]->name : NULL;
 }
 
+/* As str_nearest, and for words as short as ours also two letters the wrong way round. */
+static const char *nearest_word(struct str word,
+                                const char *(*name)(const void *arg, size_t i),
+                                const void *arg)
+{
+    const char *best = str_nearest(word, name, arg);
+    size_t best_distance = SLIPS_MAX + 1;
+
+    if (best)
+        return best;
+    for (size_t i = 0; name(arg, i); i++) {
+        struct str at = str_of(name(arg, i));
+        size_t distance = str_distance(word, at, SLIPS_MAX);
+
+        if (distance < best_distance && distance < word.len) {
+            best_distance = distance;
+            best = at.ptr;
+        }
+    }
+    return best;
+}
+
 static void say_unknown_flag(struct cli *c, const struct flag_set *fs, const char *word)
 {
     const char *near = NULL;
 
     if (strncmp(word, "--", 2) == 0)
-        near = str_nearest((struct str){word + 2, strcspn(word + 2, "=")}, flag_name, fs);
+        near =
+            nearest_word((struct str){word + 2, strcspn(word + 2, "=")}, flag_name, fs);
     if (near)
         cli_usage(c, "unknown flag %s, nearest: --%s", word, near);
     else
@@ -301,9 +325,13 @@ static const struct cli_command *command_find(const char *name)
 static const char *command_name(const void *arg, size_t i)
 {
     (void)arg;
-    while (i < cli_commands_n && cli_commands[i].hidden)
-        i++;
-    return i < cli_commands_n ? cli_commands[i].name : NULL;
+    for (size_t at = 0; at < cli_commands_n; at++) {
+        if (cli_commands[at].hidden)
+            continue;
+        if (i-- == 0)
+            return cli_commands[at].name;
+    }
+    return NULL;
 }
 
 /* `help`, `help NAME`, `help settings`; any other word is a mistyped subcommand. */
@@ -319,7 +347,7 @@ static int help(struct cli *c, const char *topic)
     } else if (strcmp(topic, "settings") == 0) {
         print_settings_help(c->out);
     } else {
-        near = str_nearest(str_of(topic), command_name, NULL);
+        near = nearest_word(str_of(topic), command_name, NULL);
         if (near)
             return cli_usage(c, "unknown command %s, nearest: %s", topic, near);
         return cli_usage(c, "unknown command %s; `front-connector help` lists them",
@@ -398,6 +426,8 @@ static bool wants_colour(FILE *out)
            strcmp(term, "dumb") != 0;
 }
 
+static void say(FILE *err, const char *fmt, va_list ap)
+    __attribute__((format(printf, 2, 0)));
 static void say(FILE *err, const char *fmt, va_list ap)
 {
     fputs("front-connector: ", err);

@@ -11,10 +11,13 @@
 #include "front/catalogue.h"
 
 #define FOUND_MAX 300
+#define CALL_TITLE "Make an API Call"
 #define LINE_MAX_BYTES (64 * 1024)
 
 static int list(struct cli *c, const struct op *const *ops, size_t n);
 static int search(struct cli *c);
+static int show_call(struct cli *c);
+static void print_json(struct cli *c, json_t *value);
 static void show_text(struct cli *c, const struct op *op);
 static void show_json(struct cli *c, const struct op *op);
 
@@ -39,6 +42,8 @@ int cli_ops(struct cli *c)
         mem_free(all);
         return code;
     }
+    if (c->n_args == 1 && strcmp(c->args[0], "call") == 0)
+        return show_call(c);
     op = c->n_args == 1 ? op_find(str_of(c->args[0])) : NULL;
     if (!op)
         return search(c);
@@ -47,6 +52,48 @@ int cli_ops(struct cli *c)
     else
         show_text(c, op);
     return EXIT_DONE;
+}
+
+/* --- call, which is no row of the catalogue --- */
+
+static const char call_help[] = "any other request, by method and path";
+
+static int show_call(struct cli *c)
+{
+    if (cli_has(c, "json")) {
+        print_json(c, json_pack("{s:s, s:s, s:[s], s:[s,s,s,s,s]}", "name", "call",
+                                "help", call_help, "titles", CALL_TITLE, "fields",
+                                "method", "path", "query", "headers", "body"));
+        return EXIT_DONE;
+    }
+    fprintf(c->out,
+            "call: %s\n"
+            "  module     %s\n"
+            "  method     GET, POST, PUT, PATCH or DELETE\n"
+            "  path       starts with one /, without host, ? and #\n"
+            "  query      parameters, as text\n"
+            "  headers    further headers, none of those the connector sets itself\n"
+            "  body       a JSON object\n"
+            "  class      that of the operation with this method and path; else A: GET "
+            "PUT PATCH\n"
+            "             DELETE, D: POST\n\n"
+            "  {\"operation\":\"call\",\"method\":\"GET\",\"path\":\"/me\"}\n"
+            "  front-connector send call method=GET path=/me\n",
+            call_help, CALL_TITLE);
+    return EXIT_DONE;
+}
+
+/* Do the words mean `call`? Each is in its title, and "call" or "api" is one of them. */
+static bool is_call(const struct cli *c)
+{
+    bool named = false;
+
+    for (size_t i = 0; i < c->n_args; i++) {
+        if (!strcasestr(CALL_TITLE, c->args[i]))
+            return false;
+        named = named || strcasestr(c->args[i], "call") || strcasestr(c->args[i], "api");
+    }
+    return named;
 }
 
 /* --- search --- */
@@ -65,9 +112,10 @@ static int search(struct cli *c)
 {
     const struct op *found[FOUND_MAX];
     char *words = words_of(c);
+    bool call = is_call(c);
     const char *near = NULL;
     size_t n = 0;
-    int code;
+    int code = EXIT_DONE;
 
     if (words) {
         n = op_search(str_of(words), found, FOUND_MAX);
@@ -75,7 +123,9 @@ static int search(struct cli *c)
     }
     if (n > 0)
         code = list(c, found, n);
-    else
+    if (call)
+        code = show_call(c);
+    if (n == 0 && !call)
         code = cli_fail(c, EXIT_FAILED, "no operation has %s%s%s",
                         words ? words : "these words", near ? ", nearest: " : "",
                         near ? near : "");

@@ -107,6 +107,11 @@ void pages_free(struct pages *pg)
     mem_free(pg);
 }
 
+int pages_port(const struct pages *pg)
+{
+    return http_server_port(pg->hs);
+}
+
 int64_t pages_wait_ms(const struct pages *pg)
 {
     return http_server_wait_ms(pg->hs);

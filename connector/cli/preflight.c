@@ -167,10 +167,14 @@ static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
     const struct kafka_topic_info *info = &ts->infos[i];
 
     if (info->error[0]) {
+        size_t own = strlen(info->topic);
+        bool named =
+            strncmp(info->error, info->topic, own) == 0 && info->error[own] == ':';
+
         preflight_say(p, CHECK_FAIL, topic_check, info->topic,
                       i < ts->n_commands ? "allow Read and Describe on it"
                                          : "allow Write and Describe on it",
-                      "%s", info->error);
+                      "%s", info->error + (named ? own + 2 : 0));
     } else if (info->partitions == 0 && p->s->topics_create) {
         preflight_say(p, CHECK_WARN, topic_check, info->topic, NULL,
                       "is missing; `run` creates it (topics.create)");
@@ -183,6 +187,17 @@ static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
         if (i == ts->n_commands)
             judge_results(p, ts, info);
     }
+}
+
+/* What the engine wants to know of the topics. */
+static void take_counts(struct preflight *p, const struct topic_set *ts)
+{
+    const struct kafka_topic_info *results = &ts->infos[ts->n_commands];
+
+    for (size_t i = 0; i < ts->n_commands; i++)
+        p->launch->commands_partitions[i] = ts->infos[i].partitions;
+    p->launch->engine.results_partitions = results->partitions;
+    p->launch->engine.results_record_max_bytes = results->max_message_bytes;
 }
 
 int preflight_topics(struct preflight *p)
@@ -198,11 +213,7 @@ int preflight_topics(struct preflight *p)
         (!p->create || !p->s->topics_create || create_all(p, &ts) == 0)) {
         for (size_t i = 0; i < ts.n; i++)
             judge(p, &ts, i);
-        for (size_t i = 0; i < ts.n_commands; i++)
-            p->launch->commands_partitions[i] = ts.infos[i].partitions;
-        p->launch->engine.results_partitions = ts.infos[ts.n_commands].partitions;
-        p->launch->engine.results_record_max_bytes =
-            ts.infos[ts.n_commands].max_message_bytes;
+        take_counts(p, &ts);
     }
     mem_free(ts.infos);
     return p->failed > failed ? -1 : 0;

@@ -185,6 +185,8 @@ static int open_all(struct run *r)
         r->pages = pages_new(r->lo, r->s.status_listen, r->en, fill_health, r, &e);
         if (!r->pages)
             return fail_settings(&e, "status.listen");
+        log_info("status.listen", "pages on %s, port %d", r->s.status_listen,
+                 pages_port(r->pages));
     }
     return EXIT_DONE;
 }

@@ -56,26 +56,27 @@ int cli_send(struct cli *c)
 
     memset(&sd, 0, sizeof(sd));
     sd.c = c;
-    if (cli_settings(c, dry ? NEED_NOTHING : NEED_KAFKA, &sd.s) != 0) {
-        settings_close(&sd.s);
-        return EXIT_USAGE;
-    }
-    launch_init(&sd.l, &sd.s);
     arena_init(&sd.a, 0);
     buf_init(&sd.body, BODY_MAX);
     buf_init(&sd.value, BODY_MAX);
     code = prepare(&sd);
-    if (code == EXIT_DONE)
+    if (code == EXIT_DONE && cli_settings(c, dry ? NEED_NOTHING : NEED_KAFKA, &sd.s) != 0)
+        code = EXIT_USAGE;
+    if (code == EXIT_DONE) {
+        launch_init(&sd.l, &sd.s);
         code = dry ? dry_run(&sd) : produce(&sd);
+        launch_fini(&sd.l);
+    }
+    settings_close(&sd.s);
     schemas_free(sd.ss);
     buf_fini(&sd.value);
     buf_fini(&sd.body);
     arena_fini(&sd.a);
-    launch_fini(&sd.l);
-    settings_close(&sd.s);
     return code;
 }
 
+/* The words: settings come after, so that a mistyped operation is the first thing said.
+ */
 static int prepare(struct send *sd)
 {
     struct send_words words = {.operation = sd->c->args[0],
@@ -360,7 +361,7 @@ static int print_result(struct send *sd, const struct kafka_record *rec)
         fwrite(out.data, 1, out.len, sd->c->out);
         fputc('\n', sd->c->out);
         (void)json_unquote(json_member(buf_str(&out), "outcome"), outcome,
-                          sizeof(outcome));
+                           sizeof(outcome));
         if (strcmp(outcome, "SUCCEEDED") == 0)
             code = EXIT_DONE;
     } else {

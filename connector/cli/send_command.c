@@ -121,8 +121,6 @@ static const char *field_name(const void *arg, size_t i)
 {
     const struct op *op = arg;
 
-    while (i < op->record->n_fields && op->record->fields[i].place == PLACE_SET_NULL)
-        i++;
     return i < op->record->n_fields ? op->record->fields[i].name : NULL;
 }
 

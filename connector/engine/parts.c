@@ -313,12 +313,11 @@ static void leave_turn(struct engine *en)
         return;
     if (!en->lost && en->now < en->drain_until && en->in_flight > 0)
         return;
-    bool left = en->group_assigned;
     bool revoked = en->revoking;
     parts_drop_all(en, "revoked");
     quota_assign(en->quota, 0, 1, en->now);
     en->revoking = en->lost = en->group_assigned = en->assigned = false;
-    if (revoked && left)
+    if (revoked) /* also the one that closing brings */
         en->kafka.unassign(en->kafka.self, en->assignment);
     if (en->closing && !en->closed && !en->close_asked) {
         en->close_asked = true;
