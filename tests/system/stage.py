@@ -303,9 +303,11 @@ class Stage:
             raise AssertionError("commands could not be produced within 30 s")
 
     def command(self, command_id, operation, params=None, body=None, key=None, headers=None,
-                partition=None, **fields):
-        self.send(avro.command(operation, params, body, command_id=command_id, **fields), key,
-                  headers, partition)
+                partition=None, call_headers=None, **fields):
+        """headers: the record's; call_headers: the command's own, for Front."""
+        return self.send(avro.command(operation, params, body, command_id=command_id,
+                                      headers=call_headers or {}, **fields), key, headers,
+                         partition)
 
     # --- the connector ---
 

@@ -93,8 +93,9 @@ class Answers(stage.Play):
                 self.called(2)
 
     def test_safe_calls_give_up(self):
-        for answer, kind in ((Answer(500), "retries-exhausted"), (Answer(503), "retries-exhausted"),
-                             (Answer(how="reset"), "retries-exhausted")):
+        for answer, kind in ((Answer(500), "retries-exhausted"),
+                             (Answer(503), "retries-exhausted"),
+                             (Answer(how="reset"), "network")):
             with self.subTest(answer=f"{answer.status} {answer.how}"):
                 self.front.forget()
                 result = self.patch(answer)

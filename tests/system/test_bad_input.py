@@ -59,10 +59,13 @@ class DeadLetters(stage.Play):
         self.dies(None, "Empty")
 
     def test_unknown_framing(self):
-        self.dies(b"{\"operation\":\"x\"}", "NotFramed")
+        self.dies(b"plain text", "NotFramed")
+
+    def test_json_in_an_avro_topic(self):
+        self.dies(b"{\"operation\":\"x\"}", "WrongFormat")
 
     def test_registry_framing_without_a_registry(self):
-        self.dies(b"\x00\x00\x00\x00\x07" + GOOD[10:], "NotFramed")
+        self.dies(b"\x00\x00\x00\x00\x07" + GOOD[10:], "SchemaUnknown")
 
     def test_unknown_fingerprint(self):
         self.dies(b"\xc3\x01" + bytes(range(8)) + GOOD[10:], "SchemaUnknown")
@@ -114,7 +117,7 @@ class DeadLetters(stage.Play):
 
     def test_a_map_that_announces_a_billion_entries(self):
         value = framed("records/Command", b"\x00" + text(b"x") + long_varint(1 << 30) + b"ab")
-        self.dies(value, "Truncated")
+        self.dies(value, "TooLarge")
 
     def test_a_varint_that_never_ends(self):
         self.dies(framed("records/Command", b"\x00" + b"\xff" * 12), "BadValue")
@@ -152,7 +155,7 @@ class JsonDeadLetters(stage.Play):
                   "TooDeep")
 
     def test_avro_in_a_json_topic(self):
-        self.dies(GOOD, "BadJson")
+        self.dies(GOOD, "WrongFormat")
 
     def test_an_unknown_field_is_rejected(self):
         self.stage.send(b'{"command_id": "unknown-field", "operatoin": "x", '
@@ -224,15 +227,15 @@ class Rejected(stage.Play):
                              {"conversation_id": value}, {"status": "open"})
 
     def test_crlf_in_a_header_of_call(self):
-        self.rejects("invalid-command", ["X-Own"], "call", method="GET", path="/me",
-                     headers={"X-Own": "a\r\nAuthorization: Bearer stolen"})
+        self.rejects("invalid-command", ["X-Own"], "call", method="GET", path="/tags",
+                     call_headers={"X-Own": "a\r\nAuthorization: Bearer stolen"})
 
     def test_forbidden_headers_of_call(self):
         for name in ("Authorization", "host", "Content-Length", "transfer-encoding",
                      "Connection", "Expect", "Cookie", "Proxy-Authorization", "X-Front-Tier"):
             with self.subTest(header=name):
                 self.rejects("invalid-command", [name], "call", method="GET", path="/tags",
-                             headers={name: "x"})
+                             call_headers={name: "x"})
 
     def test_bad_paths_of_call(self):
         for path in ("tags", "//host/tags", "/a/../b", "/a/./b", "/tags?x=1", "/tags#x",
@@ -241,7 +244,7 @@ class Rejected(stage.Play):
                 self.rejects("invalid-command", ["path"], "call", method="GET", path=path)
 
     def test_bad_method_of_call(self):
-        self.rejects("invalid-command", ["TRACE"], "call", method="TRACE", path="/tags")
+        self.rejects("invalid-command", ["method"], "call", method="TRACE", path="/tags")
 
     def test_call_fields_without_call(self):
         self.rejects("invalid-command", ["method"], "list-tags", method="GET", path="/tags")
@@ -252,24 +255,33 @@ class Rejected(stage.Play):
                                                   "data": b"x", "url": None}])
 
     def test_command_id_too_long(self):
-        self.stage.send(avro.command("list-tags", command_id="x" * 256))
+        place = self.stage.send(avro.command("list-tags", command_id="x" * 256))
         self.stage.settle()
-        last = self.stage.results()[-1]
-        self.assertEqual((last.outcome, last.error["kind"]), ("REJECTED", "invalid-command"))
+        result = next(r for r in self.stage.results() if self.stage.source(r) == place[0])
+        self.assertEqual((result.outcome, result.error and result.error["kind"]),
+                         ("REJECTED", "invalid-command"))
+        self.assertEqual(self.front.requests(), [])
 
     def test_bad_headers(self):
         for name, value in (("deadline", b"soon"), ("priority", b"urgent"),
-                            ("on-in-doubt", b"guess"), ("deadline", b"\xff"),
-                            ("reply-partition", b"one")):
+                            ("on-in-doubt", b"guess"), ("deadline", b"\xff")):
             with self.subTest(header=name, value=value):
                 self.rejects("invalid-header", [name], "list-tags", headers=[(name, value)])
+
+    def test_a_reply_partition_that_is_no_number(self):
+        self.rejects("invalid-header", ["reply-partition"], "list-tags", headers=[
+            ("reply-topic", self.stage.replies.encode()), ("reply-partition", b"one")])
+
+    def test_a_reply_partition_that_does_not_exist(self):
+        self.rejects("reply-topic", ["partition"], "list-tags", headers=[
+            ("reply-topic", self.stage.replies.encode()), ("reply-partition", b"99")])
 
     def test_reply_topic_that_is_not_allowed(self):
         self.rejects("reply-topic", ["secret-topic"], "list-tags",
                      headers=[("reply-topic", b"secret-topic")])
 
     def test_reply_topic_that_does_not_exist(self):
-        self.rejects("reply-topic", ["replies-that-are-not-there"], "list-tags",
+        self.rejects("reply-topic", ["reply topic"], "list-tags",
                      headers=[("reply-topic", b"replies-that-are-not-there")])
 
     def test_deadline_passed(self):

@@ -225,12 +225,12 @@ class Oversize(Fire):
             "id": "crd_big", "name": "x" * 60_000}))
         on_stage.start()
         on_stage.ask("get-contact", {"contact_id": "crd_1"})
-        on_stage.admin.incremental_alter_configs([admin.ConfigResource(
+        topic = admin.ConfigResource(
             admin.ResourceType.TOPIC, on_stage.results_topic,
             incremental_configs=[admin.ConfigEntry(
-                "max.message.bytes", "30000",
-                incremental_operation=admin.AlterConfigOpType.SET)])
-        ]).popitem()[1].result(30)
+                "max.message.bytes", "30000", incremental_operation=admin.AlterConfigOpType.SET)])
+        altered = on_stage.admin.incremental_alter_configs([topic])
+        altered[topic].result(30)
         for i in range(20):
             on_stage.command(f"small-{i}", "get-contact", {"contact_id": f"crd_{i}"})
         result = on_stage.ask("get-contact", {"contact_id": "crd_big"})
