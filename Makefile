@@ -21,7 +21,7 @@ endif
 REVISION := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
 CPPFLAGS += -std=gnu11 -Iconnector -D_GNU_SOURCE
 VERSION_FLAGS = -DFRONT_CONNECTOR_VERSION='"$(VERSION)"' -DFRONT_CONNECTOR_REVISION='"$(REVISION)"'
-$(BUILD)/connector/cli/version.o: ALL_CFLAGS += $(VERSION_FLAGS)
+$(BUILD)/connector/cli/version.o $(BUILD)/connector/cli/run.o: ALL_CFLAGS += $(VERSION_FLAGS)
 ALL_CFLAGS = $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDEN) $(shell pkg-config --cflags $(PKGS))
 LIBS      = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 

@@ -484,9 +484,10 @@ static void exhausted(struct engine *en, struct slot *slot, struct call *call,
                     "the deadline passed before a request could be sent");
         return;
     }
-    bool network = v == REPLY_NOT_SENT || v == REPLY_LOST || v == REPLY_DONE;
-    answer_call(en, slot, &call->http, FAILED, network ? "network" : "retries-exhausted",
-                network ? call->http.why : "Front went on answering with a server error");
+    const char *why = v == REPLY_BROKEN ? "Front went on answering with a server error"
+                                        : call->http.why;
+    answer_call(en, slot, &call->http, FAILED,
+                v == REPLY_NOT_SENT ? "network" : "retries-exhausted", why);
 }
 
 /* Proof that nothing was executed (or the class does not mind): the slot wants to call

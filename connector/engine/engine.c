@@ -54,6 +54,8 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     en->lanes = lanes_new();
     en->metrics = metrics_new(metrics_table, METRICS);
     metric_set(metrics_get(en->metrics, M_API_AUTHORIZED, NULL), 1);
+    for (size_t i = 0; i < o->n_commands_topics; i++) /* at 0 from the start */
+        (void)metrics_get(en->metrics, M_RECEIVED, o->commands_topics[i], NULL);
     timers_init(&en->timers);
     arena_init(&en->tick_arena, 16 * 1024);
     TAILQ_INIT(&en->parts);

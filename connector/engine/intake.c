@@ -8,6 +8,7 @@
 
 static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec);
 static void open_slot(struct engine *en, struct slot *slot);
+static void refuse(struct slot *slot, const char *kind, const char *text);
 static void name_slot(struct engine *en, struct slot *slot);
 static int decode(struct engine *en, struct slot *slot, struct err *e);
 static int check_reply(struct engine *en, struct slot *slot, struct err *e);
@@ -87,15 +88,22 @@ static void open_slot(struct engine *en, struct slot *slot)
     if (checked == 0 && request_build(&slot->cmd, slot->op, &slot->arena, &slot->req, &e))
         checked = -1;
     if (header) {
-        slot->headers.reply_topic = STR_NULL;
-        answer_error(en, slot, REJECTED, "invalid-header", bad_header.text);
+        refuse(slot, "invalid-header", bad_header.text);
     } else if (checked) {
-        answer_error(en, slot, REJECTED, e.reason ? e.reason : "invalid-command", e.text);
-    } else if (check_reply(en, slot, &e)) {
-        answer_error(en, slot, REJECTED, "reply-topic", e.text);
-    } else {
-        intake_ready(en, slot);
+        refuse(slot, e.reason ? e.reason : "invalid-command", e.text);
     }
+    if (check_reply(en, slot, &e))
+        refuse(slot, "reply-topic", e.text);
+    intake_ready(en, slot);
+}
+
+/* The first thing that is wrong is what the answer says. */
+static void refuse(struct slot *slot, const char *kind, const char *text)
+{
+    if (slot->refusal != NULL)
+        return;
+    slot->refusal = kind;
+    slot->refusal_text = arena_printf(&slot->arena, "%s", text);
 }
 
 void intake_ready(struct engine *en, struct slot *slot)
@@ -119,6 +127,10 @@ void intake_ready(struct engine *en, struct slot *slot)
             return;
         }
         slot->reply_topic = name;
+    }
+    if (slot->refusal != NULL) {
+        answer_error(en, slot, REJECTED, slot->refusal, slot->refusal_text);
+        return;
     }
     if (!slot->doubtful) {
         dispatch_want(en, slot);

@@ -58,6 +58,8 @@ struct slot {
     const struct op *op; /* NULL: `call` without a row */
     struct request req;
     struct str command_id, operation;
+    const char *refusal; /* kind of a REJECTED that waits for its reply topic, or NULL */
+    const char *refusal_text;
     char digest[33];
 
     /* attempts */

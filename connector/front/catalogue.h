@@ -18,7 +18,14 @@ enum op_class {
     CLASS_D  /* not repeatable, not probe-able */
 };
 
-enum op_guard { GUARD_NONE, GUARD_RESOURCE, GUARD_SEARCH, GUARD_ANALYTICS, GUARD_LINKS, GUARD_SEEN };
+enum op_guard {
+    GUARD_NONE,
+    GUARD_RESOURCE,
+    GUARD_SEARCH,
+    GUARD_ANALYTICS,
+    GUARD_LINKS,
+    GUARD_SEEN
+};
 #define GUARDS 6
 extern const char *const guard_names[GUARDS];
 
@@ -26,43 +33,45 @@ enum op_auth { AUTH_TOKEN, AUTH_CHANNEL }; /* channel API: a JWT made per channe
 
 /* How a lost call of class C is looked for (used by the doubt engine; data only here). */
 struct op_probe {
-    const char *list;   /* operationId of the list to read; NULL: no probe */
-    const char *via;    /* operationId that answers the parent the list needs (get-comment: its
-                         * conversation), or NULL: the command's own path parameters do */
-    const char *query;  /* "q[types]=outbound": narrows the list, or NULL */
-    const char *time;   /* field with the creation time, or NULL */
-    const char *author; /* path of the author's id, or NULL */
-    const char *text;   /* field compared with the command's */
+    const char *list; /* operationId of the list to read; NULL: no probe */
+    /* operationId that answers the parent the list needs (get-comment: its conversation),
+     * or NULL: the command's own path parameters do */
+    const char *via;
+    const char *query;     /* "q[types]=outbound": narrows the list, or NULL */
+    const char *time;      /* field with the creation time, or NULL */
+    const char *author;    /* path of the author's id, or NULL */
+    const char *text;      /* field compared with the command's */
     const char *body_text; /* the command's body field it is compared with */
     bool absence_proves;
 };
 
 struct op {
-    const char *name;         /* operationId: "update-a-contact" */
-    const char *help;         /* one line, ours */
-    const char *titles;       /* module titles, "|"-separated; NULL: none */
+    const char *name;   /* operationId: "update-a-contact" */
+    const char *help;   /* one line, ours */
+    const char *titles; /* module titles, "|"-separated; NULL: none */
     enum http_method method;
-    const char *path;         /* template: "/contacts/{contact_id}", trailing slash kept */
+    const char *path; /* template: "/contacts/{contact_id}", trailing slash kept */
     enum op_class klass;
     enum op_guard guard;
-    const char *guard_param;  /* path parameter that names the guarded resource, or NULL */
+    const char *guard_param; /* path parameter that names the guarded resource, or NULL */
     enum op_auth auth;
     const struct typed_record *record; /* fields: path, query, body, ... in Avro order */
-    bool has_body;            /* the operation takes a JSON body */
-    bool body_required;       /* some body field is required */
-    const char *one_of;       /* "to|cc|bcc": one of these body fields must be there; or NULL */
-    const char *file_field;   /* "attachments", "avatar", "comment[attachments]"; NULL: none */
-    bool file_required;       /* add-call-recording */
-    bool multipart_only;      /* has no JSON form */
-    bool list;                /* answers {_results: [...]} */
-    bool paged;               /* takes limit and page_token */
-    int page_max;             /* 100; events 15; 0: not paged */
-    const char *resource;     /* topic suffix the items go to: "contacts"; NULL: none */
-    bool merged_301;          /* may answer 301: conversation merged */
-    bool binary;              /* the answer is not JSON (downloads) */
-    const char *repeat_ok_status; /* "404" or "400,409": on attempt >= 2 these are success; or NULL */
-    const char *scopes;       /* "contacts:write" comma-separated; NULL: none */
-    const char *statuses;     /* documented success statuses: "200,204" */
+    bool has_body;                     /* the operation takes a JSON body */
+    bool body_required;                /* some body field is required */
+    const char *one_of; /* "to|cc|bcc": one of these body fields must be there; or NULL */
+    const char *file_field; /* "attachments", "comment[attachments]"; NULL: none */
+    bool file_required;     /* add-call-recording */
+    bool multipart_only;    /* has no JSON form */
+    bool list;              /* answers {_results: [...]} */
+    bool paged;             /* takes limit and page_token */
+    int page_max;           /* 100; events 15; 0: not paged */
+    const char *resource;   /* topic suffix the items go to: "contacts"; NULL: none */
+    bool merged_301;        /* may answer 301: conversation merged */
+    bool binary;            /* the answer is not JSON (downloads) */
+    /* "404" or "400,409": on attempt >= 2 these are success; or NULL */
+    const char *repeat_ok_status;
+    const char *scopes;   /* "contacts:write" comma-separated; NULL: none */
+    const char *statuses; /* documented success statuses: "200,204" */
     struct op_probe probe;
     bool deprecated;
 };
@@ -79,25 +88,28 @@ struct op_alias {
 };
 extern const struct op_alias catalogue_aliases[]; /* sorted by alias */
 extern const size_t catalogue_aliases_n;
-/* Module title -> operation, sorted by title; a title may have several rows. "Make an API Call" is
- * `call`, which is no row of the table. */
+/* Module title -> operation, sorted by title; a title may have several rows. "Make an API
+ * Call" is `call`, which is no row of the table. */
 extern const struct op_alias catalogue_titles[];
 extern const size_t catalogue_titles_n;
 
 /* By operationId or alias; NULL: unknown (`call` is not in it). */
 const struct op *op_find(struct str name);
 const struct op *op_xget(const char *name);
-/* Nearest operationId or alias; where a title is nearest, its operation. NULL: nothing near. */
+/* Nearest operationId or alias; where a title is nearest, its operation. NULL: nothing
+ * near. */
 const char *op_nearest(struct str name);
-/* The row whose method and path template match a concrete path of `call`; NULL: none. A literal
- * segment beats a parameter, the token's row the channel's; a slash at the end does not count. */
+/* The row whose method and path template match a concrete path of `call`; NULL: none. A
+ * literal segment beats a parameter, the token's row the channel's; a slash at the end
+ * does not count. */
 const struct op *op_match(enum http_method method, struct str path);
 const struct typed_record *typed_record_find(struct str full_name); /* a typed_find_fn */
-const struct shape *op_field(const struct op *op, struct str name, enum shape_place place);
+const struct shape *op_field(const struct op *op, struct str name,
+                             enum shape_place place);
 size_t op_index(const struct op *op); /* 0..254 */
 
-/* Search for `ops WORD`: operations whose name, title, path or help has all the words; best first.
- * Returns how many were put into out (at most max). */
+/* Search for `ops WORD`: operations whose name, title, path or help has all the words;
+ * best first. Returns how many were put into out (at most max). */
 size_t op_search(struct str words, const struct op **out, size_t max);
 
 #endif
