@@ -95,7 +95,7 @@ class Answers(stage.Play):
     def test_safe_calls_give_up(self):
         for answer, kind in ((Answer(500), "retries-exhausted"),
                              (Answer(503), "retries-exhausted"),
-                             (Answer(how="reset"), "network")):
+                             (Answer(how="reset"), "retries-exhausted")):
             with self.subTest(answer=f"{answer.status} {answer.how}"):
                 self.front.forget()
                 result = self.patch(answer)
