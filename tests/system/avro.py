@@ -30,7 +30,7 @@ def encode(name, record):
     parsed, header = schema(name)
     out = io.BytesIO()
     out.write(header)
-    fastavro.schemaless_writer(out, parsed, record, strict=True)
+    fastavro.schemaless_writer(out, parsed, record, strict_allow_default=True)
     return out.getvalue()
 
 

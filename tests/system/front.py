@@ -138,7 +138,7 @@ class Front:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def on(self, where, *answers):
-        """where: a path, or "METHOD path"."""
+        """where: a path without its encoding, or "METHOD path"."""
         with self.lock:
             self.script[where] = list(answers)
 
@@ -149,8 +149,8 @@ class Front:
     def take(self, request):
         with self.lock:
             self.journal.append(request)
-            answers = (self.script.get(f"{request.method} {request.path}")
-                       or self.script.get(request.path))
+            path = urllib.parse.unquote(request.path)
+            answers = self.script.get(f"{request.method} {path}") or self.script.get(path)
             if not answers:
                 return request, Answer(delay_s=self.delay_s)
             return request, answers.pop(0) if len(answers) > 1 else answers[0]

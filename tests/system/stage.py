@@ -4,6 +4,8 @@ independent reader of all that comes out.
 The broker is started once for a whole run (world.kafka()); every stage has topics and a group of
 its own, so nothing is shared but the broker."""
 
+import atexit
+import collections
 import os
 import pathlib
 import re
@@ -14,6 +16,8 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 import uuid
 
 import confluent_kafka
@@ -68,6 +72,7 @@ class World:
 
 
 world = World()
+atexit.register(world.close)
 
 
 def wait_for(what, claim, timeout_s=30, every_s=0.05):
@@ -112,8 +117,6 @@ class Connector:
 
     def page(self, path):
         """Status and text of a page; (0, why) when nobody answers."""
-        import urllib.error
-        import urllib.request
         try:
             with urllib.request.urlopen(self.url + path, timeout=5) as answer:
                 return answer.status, answer.read().decode()
@@ -142,11 +145,12 @@ class Connector:
                         timeout_s)
 
     def metrics(self):
-        """{'commands_received_total': sum over its series, 'x{label="v"}': value, ...}"""
+        """{'commands_received_total': sum over its series, 'x{label="v"}': value, ...}; a
+        series that does not exist yet is 0."""
         status, text = self.page("/metrics")
         if status != 200:
             raise AssertionError(f"/metrics: {status} {text[:200]}")
-        sums = {}
+        sums = collections.Counter()
         for line in text.splitlines():
             if not line or line.startswith("#"):
                 continue
@@ -299,9 +303,11 @@ class Stage:
             raise AssertionError("commands could not be produced within 30 s")
 
     def command(self, command_id, operation, params=None, body=None, key=None, headers=None,
-                partition=None, **fields):
-        self.send(avro.command(operation, params, body, command_id=command_id, **fields), key,
-                  headers, partition)
+                partition=None, call_headers=None, **fields):
+        """headers: the record's; call_headers: the command's own, for Front."""
+        return self.send(avro.command(operation, params, body, command_id=command_id,
+                                      headers=call_headers or {}, **fields), key, headers,
+                         partition)
 
     # --- the connector ---
 

@@ -2,6 +2,7 @@
 and whose answer leaves doubt is IN_DOUBT and never sent again. Always exactly one result."""
 
 import json
+import threading
 import unittest
 
 import front as scripted
@@ -92,7 +93,8 @@ class Answers(stage.Play):
                 self.called(2)
 
     def test_safe_calls_give_up(self):
-        for answer, kind in ((Answer(500), "retries-exhausted"), (Answer(503), "retries-exhausted"),
+        for answer, kind in ((Answer(500), "retries-exhausted"),
+                             (Answer(503), "retries-exhausted"),
                              (Answer(how="reset"), "retries-exhausted")):
             with self.subTest(answer=f"{answer.status} {answer.how}"):
                 self.front.forget()
@@ -165,7 +167,6 @@ class NobodyThere(unittest.TestCase):
         self.assertNotIn("post", on_stage.by_id)
         comes = scripted.Server(("127.0.0.1", port), scripted.Connection)
         comes.front = on_stage.front
-        import threading
         threading.Thread(target=comes.serve_forever, args=(0.05,), daemon=True).start()
         self.addCleanup(comes.server_close)
         self.addCleanup(comes.shutdown)

@@ -27,7 +27,6 @@ def framed(name, payload):
 
 
 GOOD = avro.command("get-contact", {"contact_id": "crd_1"})
-TYPED = "commands/UpdateConversation"
 
 
 def text(value):
@@ -60,7 +59,10 @@ class DeadLetters(stage.Play):
         self.dies(None, "Empty")
 
     def test_unknown_framing(self):
-        self.dies(b"{\"operation\":\"x\"}", "NotFramed")
+        self.dies(b"plain text", "NotFramed")
+
+    def test_json_in_an_avro_topic(self):
+        self.dies(b"{\"operation\":\"x\"}", "WrongFormat")
 
     def test_registry_framing_without_a_registry(self):
         self.dies(b"\x00\x00\x00\x00\x07" + GOOD[10:], "SchemaUnknown")
@@ -97,12 +99,9 @@ class DeadLetters(stage.Play):
         self.dies(framed("records/Command", b"\x06" + GOOD[11:]), "BadValue")
 
     def test_wrong_boolean(self):
-        good = avro.typed("create-conversation", type="discussion",
-                          comment=None, inbox_id="inb_1")
-        self.assertEqual(avro.decode("commands/CreateConversation", good)["inbox_id"], "inb_1")
-        wrong = avro.typed("update-a-teammate", teammate_id="tea_1", is_available=True)
-        self.assertEqual(wrong.count(b"\x02\x01"), 1)
-        self.dies(wrong.replace(b"\x02\x01", b"\x02\x02"), "BadValue")
+        good = avro.typed("update-teammate", teammate_id="tea_1", is_available=True)
+        self.assertEqual(good.count(b"\x02\x01"), 1, "the one boolean, behind its union branch")
+        self.dies(good.replace(b"\x02\x01", b"\x02\x02"), "BadValue")
 
     def test_ten_megabytes_announced_in_twenty_bytes(self):
         value = framed("records/Command", b"\x00" + long_varint(10_000_000) + b"abcd")
@@ -156,7 +155,7 @@ class JsonDeadLetters(stage.Play):
                   "TooDeep")
 
     def test_avro_in_a_json_topic(self):
-        self.dies(GOOD, "BadJson")
+        self.dies(GOOD, "WrongFormat")
 
     def test_an_unknown_field_is_rejected(self):
         self.stage.send(b'{"command_id": "unknown-field", "operatoin": "x", '
@@ -228,15 +227,15 @@ class Rejected(stage.Play):
                              {"conversation_id": value}, {"status": "open"})
 
     def test_crlf_in_a_header_of_call(self):
-        self.rejects("invalid-command", ["X-Own"], "call", method="GET", path="/me",
-                     headers={"X-Own": "a\r\nAuthorization: Bearer stolen"})
+        self.rejects("invalid-command", ["X-Own"], "call", method="GET", path="/tags",
+                     call_headers={"X-Own": "a\r\nAuthorization: Bearer stolen"})
 
     def test_forbidden_headers_of_call(self):
         for name in ("Authorization", "host", "Content-Length", "transfer-encoding",
                      "Connection", "Expect", "Cookie", "Proxy-Authorization", "X-Front-Tier"):
             with self.subTest(header=name):
                 self.rejects("invalid-command", [name], "call", method="GET", path="/tags",
-                             headers={name: "x"})
+                             call_headers={name: "x"})
 
     def test_bad_paths_of_call(self):
         for path in ("tags", "//host/tags", "/a/../b", "/a/./b", "/tags?x=1", "/tags#x",
@@ -245,7 +244,7 @@ class Rejected(stage.Play):
                 self.rejects("invalid-command", ["path"], "call", method="GET", path=path)
 
     def test_bad_method_of_call(self):
-        self.rejects("invalid-command", ["TRACE"], "call", method="TRACE", path="/tags")
+        self.rejects("invalid-command", ["method"], "call", method="TRACE", path="/tags")
 
     def test_call_fields_without_call(self):
         self.rejects("invalid-command", ["method"], "list-tags", method="GET", path="/tags")
@@ -256,24 +255,33 @@ class Rejected(stage.Play):
                                                   "data": b"x", "url": None}])
 
     def test_command_id_too_long(self):
-        self.stage.send(avro.command("list-tags", command_id="x" * 256))
+        place = self.stage.send(avro.command("list-tags", command_id="x" * 256))
         self.stage.settle()
-        last = self.stage.results()[-1]
-        self.assertEqual((last.outcome, last.error["kind"]), ("REJECTED", "invalid-command"))
+        result = next(r for r in self.stage.results() if self.stage.source(r) == place[0])
+        self.assertEqual((result.outcome, result.error and result.error["kind"]),
+                         ("REJECTED", "invalid-command"))
+        self.assertEqual(self.front.requests(), [])
 
     def test_bad_headers(self):
         for name, value in (("deadline", b"soon"), ("priority", b"urgent"),
-                            ("on-in-doubt", b"guess"), ("deadline", b"\xff"),
-                            ("reply-partition", b"one")):
+                            ("on-in-doubt", b"guess"), ("deadline", b"\xff")):
             with self.subTest(header=name, value=value):
                 self.rejects("invalid-header", [name], "list-tags", headers=[(name, value)])
+
+    def test_a_reply_partition_that_is_no_number(self):
+        self.rejects("invalid-header", ["reply-partition"], "list-tags", headers=[
+            ("reply-topic", self.stage.replies.encode()), ("reply-partition", b"one")])
+
+    def test_a_reply_partition_that_does_not_exist(self):
+        self.rejects("reply-topic", ["partition"], "list-tags", headers=[
+            ("reply-topic", self.stage.replies.encode()), ("reply-partition", b"99")])
 
     def test_reply_topic_that_is_not_allowed(self):
         self.rejects("reply-topic", ["secret-topic"], "list-tags",
                      headers=[("reply-topic", b"secret-topic")])
 
     def test_reply_topic_that_does_not_exist(self):
-        self.rejects("reply-topic", ["replies-that-are-not-there"], "list-tags",
+        self.rejects("reply-topic", ["reply topic"], "list-tags",
                      headers=[("reply-topic", b"replies-that-are-not-there")])
 
     def test_deadline_passed(self):

@@ -104,9 +104,13 @@ class Preflight(unittest.TestCase):
         acl = admin.AclBinding(kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS",
                                "*", operation, admin.AclPermissionType.DENY)
         self.stage.admin.create_acls([acl])[acl].result(20)
-        self.addCleanup(lambda: self.stage.admin.delete_acls([admin.AclBindingFilter(
+        self.addCleanup(self.allow, admin.AclBindingFilter(
             kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation,
-            admin.AclPermissionType.DENY)]).popitem()[1].result(20))
+            admin.AclPermissionType.DENY))
+
+    def allow(self, acl):
+        deleted = self.stage.admin.delete_acls([acl])
+        deleted[acl].result(20)
 
     def test_no_right_to_the_transactional_id(self):
         self.deny(admin.ResourceType.TRANSACTIONAL_ID, f"{self.stage.group}.one",
@@ -160,6 +164,14 @@ class KafkaUnreachable(unittest.TestCase):
 
 
 class LostOffsets(unittest.TestCase):
+    @staticmethod
+    def deleted(on_stage):
+        try:
+            on_stage.admin.delete_consumer_groups([on_stage.group])[on_stage.group].result(20)
+            return True
+        except confluent_kafka.KafkaException:
+            return False
+
     def test_results_without_a_committed_offset_stop_the_partition(self):
         on_stage = stage.Stage(partitions=1)
         self.addCleanup(on_stage.close)
@@ -167,7 +179,8 @@ class LostOffsets(unittest.TestCase):
         on_stage.command("first", "list-tags")
         on_stage.settle()
         self.assertEqual(connector.terminate(), 0)
-        on_stage.admin.delete_consumer_groups([on_stage.group])[on_stage.group].result(20)
+        # A static member stays in the group until its session ends.
+        stage.wait_for("end of the group", lambda: self.deleted(on_stage), 30, 0.5)
         again = on_stage.start(ready=False)
         again.wait_line("commands.start", 30)
         on_stage.read(1)
