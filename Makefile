@@ -43,6 +43,14 @@ $(LIB): $(LIB_OBJ)
 $(BUILD)/front-connector: $(BUILD)/connector/main.o $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
+# The sandbox: a look-alike of Front with a mock Kafka, for demos and users' own tests.
+SANDBOX_SRC := $(wildcard tests/sandbox/*.c)
+SANDBOX_OBJ := $(SANDBOX_SRC:%.c=$(BUILD)/%.o)
+$(BUILD)/tests/sandbox/spec.o: schemas/catalogue.json
+$(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
+	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+sandbox: $(BUILD)/front-sandbox
+
 # --- tests: every tests/unit/test_*.c is one cmocka program ---
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
@@ -61,7 +69,7 @@ unit: deps
 
 # The bridge on a real Apache Kafka, judged by an independent client.
 system: deps-test all
-	cd tests/system && ../../build/venv/bin/python -W ignore::ResourceWarning test_bridge.py
+	python3 tests/run.py system
 
 # Unit tests, generated files, then the system tests; the last line sums up.
 test: unit-deps
@@ -105,5 +113,5 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config deps deps-test schemas system test unit unit-deps unit-programs
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+.PHONY: all catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs

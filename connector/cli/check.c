@@ -35,6 +35,7 @@ static size_t check_settings(struct check *ck);
 static void check_later(struct check *ck);
 static void check_schemas(struct check *ck);
 static void check_kafka(struct check *ck);
+static void take_id(struct check *ck);
 static void check_token(struct check *ck);
 static void print_line(void *arg, const struct check_line *line);
 
@@ -84,7 +85,7 @@ static size_t check_settings(struct check *ck)
     say_errors(ck, &errors);
     buf_fini(&errors);
     launch_init(&ck->launch, &ck->s);
-    /* an id of its own: the proof must not fence a running instance */
+    /* an id of its own, until take_id knows that nobody runs */
     snprintf(ck->instance, sizeof(ck->instance), "%s.check", ck->s.instance_id);
     ck->launch.kafka.instance_id = ck->instance;
     ck->launch.kafka.static_member = false;
@@ -173,11 +174,28 @@ static void check_kafka(struct check *ck)
         return;
     }
     preflight_say(&ck->p, CHECK_OK, "kafka", servers, NULL, "reached");
-    if (preflight_topics(&ck->p) == 0)
-        (void)preflight_transactions(&ck->p);
-    else
+    if (preflight_topics(&ck->p) != 0) {
         preflight_say(&ck->p, CHECK_SKIP, "transactions", "", NULL,
                       "topics are not right");
+        return;
+    }
+    take_id(ck);
+    if (preflight_transactions(&ck->p) == 0)
+        (void)preflight_offsets(&ck->p);
+}
+
+/* The rights are proved for the real transactional.id when nobody can be fenced by that:
+ * an id of its own would not meet a rule for just this one. */
+static void take_id(struct check *ck)
+{
+    struct err e = ERR_INIT;
+
+    if (kafka_group_members_wait(&ck->launch.kafka, &e) == 0)
+        ck->launch.kafka.instance_id = ck->s.instance_id;
+    else
+        preflight_say(&ck->p, CHECK_SKIP, "transactional.id", ck->s.instance_id, NULL,
+                      "the group has members: the rights are proved for %s",
+                      ck->instance);
 }
 
 /* --- the token --- */

@@ -9,6 +9,8 @@
 
 #include "base/mem.h"
 
+#define LOOK_BACK 10000 /* records of each results partition */
+
 #define ERRORS_MAX (64 * 1024)
 #define NEW_TOPIC_TRIES 50
 #define NEW_TOPIC_PAUSE_MS 200
@@ -239,4 +241,34 @@ int preflight_transactions(struct preflight *p)
     preflight_say(p, CHECK_OK, "transactions", p->s->group_id, NULL,
                   "written and aborted on every output topic");
     return 0;
+}
+
+int preflight_offsets(struct preflight *p)
+{
+    struct err e = ERR_INIT;
+    char where[320];
+    int rc;
+
+    if (p->s->commands_start != START_AUTO) {
+        preflight_say(p, CHECK_SKIP, "offsets", p->s->group_id, NULL,
+                      "commands.start says where to begin");
+        return 0;
+    }
+    rc = kafka_lost_offsets_wait(&p->launch->kafka, p->s->results_topic, LOOK_BACK, where,
+                                 sizeof(where), &e);
+    if (rc == 0) {
+        preflight_say(p, CHECK_OK, "offsets", p->s->group_id, NULL,
+                      "no result without a committed position");
+        return 0;
+    }
+    if (rc < 0)
+        preflight_say(p, CHECK_FAIL, "offsets", p->s->group_id, NULL, "%s", e.text);
+    else
+        preflight_say(
+            p, CHECK_FAIL, "offsets", p->s->group_id,
+            "set commands.start, or reset the group's offsets to where it stood",
+            "offsets were lost: there is a result of %s, but no committed position "
+            "of its partition; its commands would be executed again",
+            where);
+    return -1;
 }

@@ -39,5 +39,7 @@ void preflight_say(struct preflight *p, enum check_state state, const char *chec
 int preflight_kafka_settings(struct preflight *p);
 int preflight_topics(struct preflight *p);
 int preflight_transactions(struct preflight *p);
+/* Results without a position: commands would be executed again. */
+int preflight_offsets(struct preflight *p);
 
 #endif

@@ -133,7 +133,8 @@ static int prepare(struct run *r)
         return fail_settings(&e, "schemas");
     if (kafka_reach_wait(&r->launch.kafka, -1, log_waiting, r, &e) != 0)
         return fail_settings(&e, "kafka");
-    if (preflight_topics(&p) != 0 || preflight_transactions(&p) != 0)
+    if (preflight_topics(&p) != 0 || preflight_transactions(&p) != 0 ||
+        preflight_offsets(&p) != 0)
         return EXIT_USAGE;
     return EXIT_DONE;
 }

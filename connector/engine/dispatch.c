@@ -224,7 +224,7 @@ static void start_call(struct engine *en, struct slot *slot)
     http->query = slot->req.query;
     http->authorization = authorization;
     http->accept = NULL;
-    http->content_type = NULL;
+    http->content_type = slot->req.content_type;
     http->headers = slot->req.headers;
     http->n_headers = slot->req.n_headers;
     http->body = slot->req.body;
@@ -253,7 +253,7 @@ static void start_call(struct engine *en, struct slot *slot)
 
 static const char *authorize(struct engine *en, struct slot *slot, struct arena *a)
 {
-    if (slot->op == NULL || slot->op->auth == AUTH_TOKEN)
+    if (slot->req.row == NULL || slot->req.row->auth == AUTH_TOKEN)
         return en->authorization;
     return auth_channel(en->o.app_uid, en->o.app_secret, slot->req.channel_id,
                         clock_wall(en->clock), a);
@@ -467,9 +467,9 @@ static void final(struct engine *en, struct slot *slot, struct call *call, enum 
     } else {
         char status[8];
         snprintf(status, sizeof status, "%d", http->head.status);
-        bool repeat = slot->attempts >= 2 && slot->op != NULL &&
-                      slot->op->repeat_ok_status != NULL &&
-                      strstr(slot->op->repeat_ok_status, status) != NULL;
+        bool repeat = slot->attempts >= 2 && slot->req.row != NULL &&
+                      slot->req.row->repeat_ok_status != NULL &&
+                      strstr(slot->req.row->repeat_ok_status, status) != NULL;
         answer_call(en, slot, http, repeat ? SUCCEEDED : FAILED, repeat ? NULL : "front",
                     NULL);
     }

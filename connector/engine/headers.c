@@ -18,7 +18,6 @@ static const struct family_row families[] = {
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
-#define COMMAND_ID_MAX 255
 #define RESULT_HEADERS 7
 #define REPLY_EXTRA 3
 #define CONNECT_HEADERS 8

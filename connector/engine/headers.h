@@ -10,6 +10,8 @@
 #include "front/quota.h"
 #include "kafka/port.h"
 
+#define COMMAND_ID_MAX 255 /* bytes */
+
 enum reply_family { FAMILY_NONE, FAMILY_OWN, FAMILY_SPRING, FAMILY_SMALLRYE };
 
 struct headers_in {

@@ -87,6 +87,9 @@ static void open_slot(struct engine *en, struct slot *slot)
     name_slot(en, slot);
     if (checked == 0 && request_build(&slot->cmd, slot->op, &slot->arena, &slot->req, &e))
         checked = -1;
+    size_t id_len = slot->cmd.command_id.len;
+    if (slot->cmd.command_id.ptr != NULL && (id_len == 0 || id_len > COMMAND_ID_MAX))
+        refuse(slot, "invalid-command", "command_id must be 1 to 255 bytes");
     if (header) {
         refuse(slot, "invalid-header", bad_header.text);
     } else if (checked) {
@@ -158,8 +161,9 @@ static void name_slot(struct engine *en, struct slot *slot)
 {
     (void)en;
     slot->command_id = slot->headers.command_id;
-    if (slot->command_id.ptr == NULL)
-        slot->command_id = slot->cmd.command_id;
+    struct str own = slot->cmd.command_id;
+    if (slot->command_id.ptr == NULL && own.len > 0 && own.len <= COMMAND_ID_MAX)
+        slot->command_id = own;
     if (slot->command_id.ptr == NULL)
         slot->command_id =
             str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,

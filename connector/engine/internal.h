@@ -148,6 +148,9 @@ struct engine {
 /* slot.c */
 struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record *rec);
 void slot_move(struct engine *en, struct slot *slot, enum slot_state to);
+/* As slot_move, but before all others: what a tick gives back is older than what waits.
+ */
+void slot_move_back(struct engine *en, struct slot *slot, enum slot_state to);
 void slot_release(struct engine *en,
                   struct slot *slot); /* record given back, slot FREE */
 void slot_open_later(struct engine *en, struct slot *slot);

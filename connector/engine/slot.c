@@ -24,6 +24,8 @@ static const unsigned transitions[SLOT_STATES] = {
     [SLOT_FREE] = TO(SLOT_QUEUED),
 };
 
+static void leave_list(struct engine *en, struct slot *slot, enum slot_state to);
+
 struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record *rec)
 {
     struct slot *slot = TAILQ_FIRST(&en->lists[SLOT_FREE]);
@@ -51,12 +53,23 @@ struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record
 
 void slot_move(struct engine *en, struct slot *slot, enum slot_state to)
 {
+    leave_list(en, slot, to);
+    TAILQ_INSERT_TAIL(&en->lists[to], slot, link);
+}
+
+void slot_move_back(struct engine *en, struct slot *slot, enum slot_state to)
+{
+    leave_list(en, slot, to);
+    TAILQ_INSERT_HEAD(&en->lists[to], slot, link);
+}
+
+static void leave_list(struct engine *en, struct slot *slot, enum slot_state to)
+{
     assert(transitions[slot->state] & TO(to));
     TAILQ_REMOVE(&en->lists[slot->state], slot, link);
     en->counts[slot->state]--;
-    slot->state = to;
-    TAILQ_INSERT_TAIL(&en->lists[to], slot, link);
     en->counts[to]++;
+    slot->state = to;
 }
 
 void slot_release(struct engine *en, struct slot *slot)

@@ -106,18 +106,20 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
 void tick_settle(struct engine *en, struct part *part, const struct ledger_image *im)
 {
     struct slot *slot, *next;
-    for (slot = TAILQ_FIRST(&part->slots); slot != NULL; slot = next) {
-        next = TAILQ_NEXT(slot, in_part);
-        if (slot->state == SLOT_TICKING) {
-            if (ledger_image_done(im, slot->offset))
-                slot_committed(en, slot);
-            else
-                slot_put_back(en, slot);
-        } else if (slot->state == SLOT_ARMING && slot->arm_in_tick) {
-            /* Not called yet either way: it is armed again, with a new send_by. */
+    for (slot = TAILQ_LAST(&en->lists[SLOT_TICKING], slot_list); slot != NULL;
+         slot = next) {
+        next = TAILQ_PREV(slot, slot_list, link);
+        if (slot->part != part)
+            continue;
+        if (ledger_image_done(im, slot->offset))
+            slot_committed(en, slot);
+        else
             slot_put_back(en, slot);
-        }
     }
+    TAILQ_FOREACH (slot, &en->lists[SLOT_ARMING], link)
+        if (slot->part == part && slot->arm_in_tick)
+            slot_put_back(en,
+                          slot); /* not called yet either way: armed again, new send_by */
     part->touched = true;
 }
 
@@ -253,24 +255,23 @@ static void slot_committed(struct engine *en, struct slot *slot)
 
 static void put_back(struct engine *en)
 {
-    struct slot *slot, *next;
-    while ((slot = TAILQ_FIRST(&en->lists[SLOT_TICKING])) != NULL)
+    struct slot *slot;
+    while ((slot = TAILQ_LAST(&en->lists[SLOT_TICKING], slot_list)) != NULL)
         slot_put_back(en, slot);
-    for (slot = TAILQ_FIRST(&en->lists[SLOT_ARMING]); slot != NULL; slot = next) {
-        next = TAILQ_NEXT(slot, link);
+    TAILQ_FOREACH (slot, &en->lists[SLOT_ARMING], link)
         if (slot->arm_in_tick)
             slot_put_back(en, slot);
-    }
     struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
         part->touched = true;
 }
 
+/* Last one first: each goes before the rest, so the results of a key keep their order. */
 static void slot_put_back(struct engine *en, struct slot *slot)
 {
     if (slot->state == SLOT_TICKING) {
         ledger_unfinish(&slot->part->ledger, slot->offset);
-        slot_move(en, slot, SLOT_ANSWERED);
+        slot_move_back(en, slot, SLOT_ANSWERED);
     } else {
         ledger_disarm(&slot->part->ledger, slot->offset);
         slot->arm_in_tick = false;

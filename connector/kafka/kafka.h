@@ -67,6 +67,12 @@ int kafka_create_topics_wait(const struct kafka_options *o, const struct kafka_n
  * and the group's offset, then abort. Errors name the missing right. Takes the transactional.id of
  * o->instance_id from whoever has it: `check` gives another. */
 int kafka_prove_transactions_wait(const struct kafka_options *o, struct err *e);
+/* How many members the group has now; -1: could not be asked. */
+int kafka_group_members_wait(const struct kafka_options *o, struct err *e);
+/* Do the last `look_back` records of each results partition name a command of a partition
+ * for which the group has no position? 1: yes, `where` is its source; 0: no. */
+int kafka_lost_offsets_wait(const struct kafka_options *o, const char *results_topic,
+                            int64_t look_back, char *where, size_t size, struct err *e);
 /* Produces one record and waits for its acknowledgement: partition and offset come back. */
 int kafka_produce_wait(const struct kafka_options *o, struct kafka_output *out,
                        int64_t timeout_ms, int64_t *offset, struct err *e);

@@ -624,3 +624,8 @@ static void place_fini(struct place *pl)
         mem_wipe(pl->headers_text.data, pl->headers_text.len); /* the token is in it */
     buf_fini(&pl->headers_text);
 }
+
+const char *http_client_library_version(void)
+{
+    return curl_version();
+}

@@ -114,4 +114,7 @@ int http_url_check(const char *url, struct err *e);
 /* Parses an RFC 7231 date to unix ms; 0 when it is not one. */
 int64_t http_date_ms(const char *text);
 
+/* libcurl and what it was built with: "libcurl/7.88.1 OpenSSL/...". */
+const char *http_client_library_version(void);
+
 #endif

@@ -457,3 +457,8 @@ static struct MHD_Daemon *start_daemon(struct http_server *hs, const struct addr
                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)(IDLE_MS / 1000),
                             MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
+
+const char *http_server_library_version(void)
+{
+    return MHD_get_version();
+}

@@ -43,4 +43,6 @@ struct str http_request_body(const struct http_request *req);
 void http_reply(struct http_request *req, int status, const char *content_type,
                 struct str body, const char *const *headers, size_t n_headers);
 
+const char *http_server_library_version(void);
+
 #endif
