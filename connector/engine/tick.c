@@ -218,6 +218,7 @@ static void committed(struct engine *en)
 {
     struct slot *slot, *next;
     en->committed_boot = en->tick_boot;
+    en->tick_wanted = false; /* it was wanted to show that we live: this one did */
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_TICKING])) != NULL)
         slot_committed(en, slot);
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ARMING]); slot != NULL; slot = next) {

@@ -1,0 +1,483 @@
+/* The engine on a scripted Kafka, a scripted Front and a clock of the test's own: what
+ * enters a tick, what a tick that failed leaves behind, and when the send gate opens. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "codec/schemas.h"
+#include "engine/engine.h"
+
+enum { EVENTS_MAX = 64, CALLS_MAX = 16, SESSION_MS = 45000 };
+
+static const char commands_topic[] = "commands";
+
+struct play {
+    int64_t now; /* all three clocks */
+    struct clock clock;
+    struct kafka_event events[EVENTS_MAX];
+    size_t n_events, next_event;
+    struct kafka_tick *tick; /* submitted, not answered */
+    int ticks, released, unassigned;
+    struct http_call *calls[CALLS_MAX]; /* started, not ended */
+    size_t n_calls;
+    struct kafka_partition part;
+    int64_t committed; /* what the group says of the partition */
+    struct str metadata;
+    struct engine_options options;
+    struct schemas *ss;
+    struct engine *en;
+};
+
+static int64_t clock_of(void *arg)
+{
+    return ((struct play *)arg)->now;
+}
+
+static bool next_event(void *self, struct kafka_event *ev)
+{
+    struct play *p = self;
+    if (p->next_event == p->n_events)
+        return false;
+    *ev = p->events[p->next_event++];
+    return true;
+}
+
+static void release(void *self, struct kafka_record *rec)
+{
+    (void)rec;
+    ((struct play *)self)->released++;
+}
+
+static void push(struct play *p, struct kafka_event ev)
+{
+    assert_true(p->n_events < EVENTS_MAX);
+    p->events[p->n_events++] = ev;
+}
+
+static void assign(void *self, const struct kafka_offset *parts, size_t n,
+                   int64_t assignment)
+{
+    (void)self;
+    (void)parts;
+    (void)n;
+    (void)assignment;
+}
+
+static void unassign(void *self, int64_t assignment)
+{
+    (void)assignment;
+    ((struct play *)self)->unassigned++;
+}
+
+static void on_partition(void *self, struct kafka_partition at)
+{
+    (void)self;
+    (void)at;
+}
+
+static void on_committed(void *self, struct kafka_partition at)
+{
+    struct play *p = self;
+    push(p, (struct kafka_event){.type = KAFKA_COMMITTED,
+                                 .at = at,
+                                 .offset = p->committed,
+                                 .metadata = p->metadata});
+}
+
+static void on_topic(void *self, const char *topic)
+{
+    (void)self;
+    (void)topic;
+}
+
+static int submit(void *self, struct kafka_tick *tick)
+{
+    struct play *p = self;
+    assert_null(p->tick);
+    p->tick = tick;
+    p->ticks++;
+    return 0;
+}
+
+static void close_kafka(void *self)
+{
+    push(self, (struct kafka_event){.type = KAFKA_CLOSED});
+}
+
+static const char *intern(void *self, const char *topic)
+{
+    (void)self;
+    return strcmp(topic, commands_topic) == 0 ? commands_topic : topic;
+}
+
+static int64_t high(void *self, struct kafka_partition at)
+{
+    (void)self;
+    (void)at;
+    return -1;
+}
+
+static int http_start(void *self, struct http_call *call)
+{
+    struct play *p = self;
+    p->calls[p->n_calls++] = call;
+    call->gate_opened = false;
+    return 0;
+}
+
+static void http_cancel(void *self, struct http_call *call)
+{
+    (void)self;
+    (void)call;
+}
+
+static void http_reap(void *self)
+{
+    (void)self;
+}
+
+/* Front answers the oldest running call; the gate is asked as the client would. */
+static bool answer(struct play *p, int status, const char *body)
+{
+    struct http_call *call = p->calls[0];
+    memmove(p->calls, p->calls + 1, --p->n_calls * sizeof(struct http_call *));
+    call->gate_opened = call->gate(call);
+    bool opened = call->gate_opened;
+    call->end = opened ? HTTP_ANSWERED : HTTP_NOT_SENT;
+    call->head = (struct http_head){.status = opened ? status : 0,
+                                    .limit = 1000000,
+                                    .remaining = 999999,
+                                    .reset = -1,
+                                    .retry_after = -1};
+    buf_fini(&call->body_in);
+    buf_init(&call->body_in, 4096);
+    if (opened)
+        (void)buf_add_cstr(&call->body_in, body);
+    call->done(call);
+    return opened;
+}
+
+static void turn(struct play *p)
+{
+    p->now += 30; /* past the least time between two ticks */
+    engine_turn(p->en);
+}
+
+static void end_tick(struct play *p, enum tick_end end)
+{
+    assert_non_null(p->tick);
+    p->tick->end = end;
+    push(p, (struct kafka_event){.type = KAFKA_TICK, .tick = p->tick});
+    p->tick = NULL;
+    turn(p);
+}
+
+static void command(struct play *p, int64_t offset, const char *key, const char *text)
+{
+    struct kafka_event ev = {.type = KAFKA_RECORD};
+    ev.record = (struct kafka_record){.at = p->part,
+                                      .offset = offset,
+                                      .timestamp_ms = p->now,
+                                      .key = str_of(key),
+                                      .value = str_of(text)};
+    push(p, ev);
+    turn(p);
+}
+
+static const char *const patch =
+    "{\"operation\":\"update-conversation\",\"params\":{\"conversation_id\":\"cnv_1\"},"
+    "\"body\":{\"status\":\"open\"}}";
+static const char *const post =
+    "{\"operation\":\"add-comment\",\"params\":{\"conversation_id\":\"cnv_1\"},"
+    "\"body\":{\"body\":\"hi\"}}";
+static const char *const bad = "{\"operation\":\"no-such-thing\"}";
+
+/* One partition, assigned, GET /me answered: ready for commands. */
+static int set_up(void **state)
+{
+    static const char *const topics[] = {commands_topic};
+    static const int32_t partitions[] = {1};
+    struct play *p = mem_zalloc(sizeof *p);
+    struct err e = ERR_INIT;
+    p->now = 1000000;
+    p->clock = (struct clock){clock_of, clock_of, clock_of, p};
+    p->part = (struct kafka_partition){commands_topic, 0};
+    p->options = (struct engine_options){.group_id = "g",
+                                         .instance_id = "i",
+                                         .commands_topics = topics,
+                                         .n_commands_topics = 1,
+                                         .commands_partitions = partitions,
+                                         .commands_json = true,
+                                         .max_pending = 2048,
+                                         .max_pending_bytes = 1 << 20,
+                                         .results_topic = "results",
+                                         .dead_letters_topic = "dead-letters",
+                                         .results_max_bytes = 900000,
+                                         .results_response = true,
+                                         .results_partitions = 1,
+                                         .exactly_once = true,
+                                         .token = "t",
+                                         .max_in_flight = 8,
+                                         .timeout_ms = 30000,
+                                         .max_response_bytes = 1 << 20,
+                                         .retry_max_attempts = 8,
+                                         .retry_max_ms = 900000,
+                                         .retry_backoff_ms = 1,
+                                         .retry_backoff_max_ms = 1,
+                                         .session_timeout_ms = SESSION_MS,
+                                         .drain_ms = 10000,
+                                         .seed = 1};
+    struct kafka_port kafka = {
+        next_event,   release,      assign,       unassign, on_partition,
+        on_partition, on_committed, on_committed, on_topic, submit,
+        close_kafka,  intern,       high,         p};
+    struct http_port http = {http_start, http_cancel, http_reap, p};
+    p->ss = schemas_new(NULL, &e);
+    p->en = engine_new(&p->options, p->ss, &kafka, &http, &p->clock, &e);
+    assert_non_null(p->en);
+    push(p, (struct kafka_event){.type = KAFKA_STATE, .up = true});
+    push(p, (struct kafka_event){
+                .type = KAFKA_ASSIGN, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    turn(p);
+    turn(p);
+    assert_int_equal(p->n_calls, 1);
+    assert_true(answer(p, 200, "{\"id\":\"cmp_1\"}"));
+    p->n_events = p->next_event = 0;
+    *state = p;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct play *p = *state;
+    engine_free(p->en);
+    schemas_free(p->ss);
+    mem_free(p);
+    return 0;
+}
+
+/* What the commit's string says of offset 0. */
+static bool string_says_armed(const struct kafka_tick *tick)
+{
+    struct str s = tick->offsets[0].metadata;
+    return memmem(s.ptr, s.len, ";a=0+", 5) != NULL;
+}
+
+static void count_is(struct play *p, const char *name, int64_t want)
+{
+    struct engine_health h = {0};
+    struct buf out;
+    char text[64];
+    buf_init(&out, 1 << 16);
+    engine_status_json(p->en, &h, &out);
+    snprintf(text, sizeof text, "\"%s\":%lld", name, (long long)want);
+    assert_non_null(strstr(out.data, text));
+    buf_fini(&out);
+}
+
+static void a_call_that_changes_something_waits_for_a_committed_tick(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    assert_int_equal(p->n_calls, 0);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+}
+
+static void a_post_is_armed_before_it_is_sent(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", post);
+    end_tick(p, TICK_COMMITTED); /* the one that shows we live */
+    assert_int_equal(p->n_calls, 0);
+    turn(p);
+    assert_true(string_says_armed(p->tick));
+    assert_int_equal(p->n_calls, 0);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    assert_true(answer(p, 201, "{\"id\":\"com_1\"}"));
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 1);
+    assert_int_equal(p->tick->offsets[0].offset, 1);
+    assert_false(string_says_armed(p->tick));
+    end_tick(p, TICK_COMMITTED);
+    count_is(p, "finished", 1);
+}
+
+static void an_arming_that_was_aborted_sends_nothing(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", post);
+    end_tick(p, TICK_COMMITTED);
+    turn(p);
+    end_tick(p, TICK_ABORTED);
+    assert_int_equal(p->n_calls, 0);
+    p->now += 1000;
+    turn(p);
+    assert_true(string_says_armed(p->tick));
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+}
+
+/* Aborted or stale: the same results again, in the same order, and Front is not called
+ * again. */
+static void a_tick_that_failed_is_built_again(void **state)
+{
+    static const enum tick_end ends[] = {TICK_ABORTED, TICK_STALE};
+    struct play *p = *state;
+    for (int64_t o = 0; o < 5; o++)
+        command(p, o, "k", bad);
+    end_tick(p, TICK_COMMITTED); /* what the first turn took */
+    for (int64_t o = 5; o < 8; o++)
+        command(p, o, "k", bad);
+    int64_t line = 0;
+    for (size_t i = 0; i < 2; i++) {
+        while (p->tick == NULL)
+            turn(p);
+        size_t n = p->tick->n_outputs;
+        line = p->tick->offsets[0].offset;
+        struct str first = p->tick->outputs[0].headers[0].value;
+        assert_true(n > 0);
+        end_tick(p, ends[i]);
+        count_is(p, "in_flight", 0);
+        while (p->tick == NULL)
+            turn(p);
+        assert_true(p->tick->n_outputs >= n);
+        assert_true(p->tick->offsets[0].offset >= line);
+        assert_true(str_eq(first, p->tick->outputs[0].headers[0].value));
+    }
+    int64_t last = -1;
+    for (size_t i = 0; i < p->tick->n_outputs; i++) {
+        struct str id = p->tick->outputs[i].headers[0].value; /* commands/0/<offset> */
+        int64_t offset = id.ptr[id.len - 1] - '0';
+        assert_true(offset > last);
+        last = offset;
+    }
+    while (p->tick != NULL) {
+        end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    count_is(p, "finished", 8);
+}
+
+/* After a fence the committed string decides, slot by slot. */
+static void an_unknown_tick_is_settled_by_the_string(void **state)
+{
+    struct play *p = *state;
+    for (int durable = 0; durable < 2; durable++) {
+        command(p, durable, "k", bad);
+        while (p->tick == NULL || p->tick->n_outputs == 0) {
+            if (p->tick != NULL)
+                end_tick(p, TICK_COMMITTED);
+            turn(p);
+        }
+        char text[4096];
+        struct str meta = p->tick->offsets[0].metadata;
+        int64_t offset = p->tick->offsets[0].offset;
+        memcpy(text, meta.ptr, meta.len);
+        p->committed = durable ? offset : offset - 1;
+        p->metadata = durable ? (struct str){text, meta.len} : STR_LIT("");
+        end_tick(p, TICK_UNKNOWN);
+        if (durable) {
+            count_is(p, "open", 0);
+            continue;
+        }
+        count_is(p, "finished", 0);
+        while (p->tick == NULL)
+            turn(p);
+        assert_int_equal(p->tick->n_outputs, 1); /* the same result again */
+        end_tick(p, TICK_COMMITTED);
+        count_is(p, "finished", 1);
+    }
+}
+
+static void the_gate_closes(void **state)
+{
+    static const struct {
+        const char *why;
+        const char *text;
+        int64_t stall_ms; /* between the loop's last turn and the gate */
+        bool opens;
+    } rows[] = {
+        {"fresh", patch, 0, true},
+        {"fresh and armed", post, 0, true},
+        {"the loop stood still", patch, 2001, false},
+        {"the arming is too old", post, 5001, false},
+        {"the last tick is too old", patch, SESSION_MS / 2 + 1, false},
+    };
+    struct play *p = *state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        command(p, (int64_t)i, "k", rows[i].text);
+        while (p->n_calls == 0) {
+            if (p->tick != NULL)
+                end_tick(p, TICK_COMMITTED);
+            else
+                turn(p);
+        }
+        p->now += rows[i].stall_ms;
+        assert_int_equal(answer(p, 200, "{}"), rows[i].opens);
+        for (int n = 0; n < 20; n++) { /* to its end, whatever it still needs */
+            if (p->tick != NULL)
+                end_tick(p, TICK_COMMITTED);
+            else if (p->n_calls > 0)
+                (void)answer(p, 200, "{}");
+            turn(p);
+        }
+        count_is(p, "open", 0);
+    }
+}
+
+/* Turns go on, but no tick is committed any more: calls that change something stop. */
+static void the_gate_closes_when_no_tick_is_committed(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += SESSION_MS / 2 + 1;
+    engine_turn(p->en);
+    assert_false(answer(p, 200, "{}"));
+}
+
+static void a_revoke_ends_with_a_last_tick(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    end_tick(p, TICK_COMMITTED);
+    push(p, (struct kafka_event){
+                .type = KAFKA_REVOKE, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    turn(p);
+    assert_int_equal(p->unassigned, 0);
+    assert_true(answer(p, 204, ""));
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 1);
+    assert_int_equal(p->unassigned, 0);
+    end_tick(p, TICK_COMMITTED);
+    turn(p);
+    assert_int_equal(p->unassigned, 1);
+    count_is(p, "finished", 1);
+    count_is(p, "open", 0);
+}
+
+int main(void)
+{
+#define PLAY(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        PLAY(a_call_that_changes_something_waits_for_a_committed_tick),
+        PLAY(a_post_is_armed_before_it_is_sent),
+        PLAY(an_arming_that_was_aborted_sends_nothing),
+        PLAY(a_tick_that_failed_is_built_again),
+        PLAY(an_unknown_tick_is_settled_by_the_string),
+        PLAY(the_gate_closes),
+        PLAY(the_gate_closes_when_no_tick_is_committed),
+        PLAY(a_revoke_ends_with_a_last_tick),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
