@@ -446,6 +446,28 @@ static void the_gate_closes_when_no_tick_is_committed(void **state)
     assert_false(answer(p, 200, "{}"));
 }
 
+/* The loop turns and ticks are young, but the arming is not. */
+static void an_old_arming_is_armed_again(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", post);
+    end_tick(p, TICK_COMMITTED);
+    if (p->tick == NULL)
+        turn(p);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += 5001;
+    engine_turn(p->en);
+    assert_false(answer(p, 200, "{}"));
+    turn(p);
+    assert_true(string_says_armed(p->tick));
+    end_tick(p, TICK_COMMITTED);
+    if (p->tick != NULL)
+        end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    assert_true(answer(p, 201, "{}"));
+}
+
 static void a_revoke_ends_with_a_last_tick(void **state)
 {
     struct play *p = *state;
@@ -477,6 +499,7 @@ int main(void)
         PLAY(an_unknown_tick_is_settled_by_the_string),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),
+        PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

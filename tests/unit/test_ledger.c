@@ -106,6 +106,22 @@ static void aborted_tick_leaves_nothing_behind(void **state)
     ledger_fini(&lg);
 }
 
+static void line_does_not_pass_what_a_running_tick_carries(void **state)
+{
+    (void)state;
+    struct ledger lg;
+    start(&lg, 0);
+    for (int64_t o = 0; o < 4; o++)
+        ledger_deliver(&lg, o);
+    ledger_finish(&lg, 0);
+    finish(&lg, 1);
+    assert_int_equal(lg.line, 0);
+    assert_int_equal(ledger_next_line(&lg), 2);
+    ledger_unfinish(&lg, 0);
+    assert_int_equal(ledger_next_line(&lg), 0);
+    ledger_fini(&lg);
+}
+
 static void window_is_a_hard_bound(void **state)
 {
     (void)state;
@@ -225,6 +241,7 @@ int main(void)
         cmocka_unit_test(never_delivered_offsets_count_as_done),
         cmocka_unit_test(successor_skips_done_and_doubts_armed),
         cmocka_unit_test(aborted_tick_leaves_nothing_behind),
+        cmocka_unit_test(line_does_not_pass_what_a_running_tick_carries),
         cmocka_unit_test(window_is_a_hard_bound),
         cmocka_unit_test(longest_string_fits),
         cmocka_unit_test(damaged_strings_are_refused),
