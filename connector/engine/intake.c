@@ -16,8 +16,9 @@ static int check_reply(struct engine *en, struct slot *slot, struct err *e);
 void intake_record(struct engine *en, struct kafka_record *rec)
 {
     struct part *part = part_find(en, rec->at);
-    if (part == NULL || part->state != PART_LIVE) {
-        en->kafka.release(en->kafka.self, rec); /* read again by whoever owns it */
+    bool ours = part != NULL && (part->state == PART_LIVE || part->state == PART_RECHECK);
+    if (!ours || rec->offset < part->next) {
+        en->kafka.release(en->kafka.self, rec); /* its owner reads it, or we have it */
         return;
     }
     part->next = rec->offset + 1;

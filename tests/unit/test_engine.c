@@ -30,6 +30,7 @@ struct play {
     struct kafka_partition part;
     int64_t committed; /* what the group says of the partition */
     struct str metadata;
+    bool silent; /* the group does not answer */
     struct engine_options options;
     struct schemas *ss;
     struct engine *en;
@@ -85,6 +86,8 @@ static void on_partition(void *self, struct kafka_partition at)
 static void on_committed(void *self, struct kafka_partition at)
 {
     struct play *p = self;
+    if (p->silent)
+        return;
     push(p, (struct kafka_event){.type = KAFKA_COMMITTED,
                                  .at = at,
                                  .offset = p->committed,
@@ -398,6 +401,41 @@ static void an_unknown_tick_is_settled_by_the_string(void **state)
     }
 }
 
+/* While position and ledger are read again, records go on coming: they are ours. */
+static void a_record_that_comes_after_a_fence_is_answered(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", bad);
+    while (p->tick == NULL || p->tick->n_outputs == 0) {
+        if (p->tick != NULL)
+            end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    p->silent = true;
+    end_tick(p, TICK_UNKNOWN);
+    command(p, 1, "other", bad);
+    count_is(p, "received", 2);
+    p->silent = false;
+    on_committed(p, p->part);
+    for (int n = 0; n < 10; n++) {
+        turn(p);
+        if (p->tick != NULL)
+            end_tick(p, TICK_COMMITTED);
+    }
+    count_is(p, "finished", 2);
+    count_is(p, "line", 2);
+}
+
+/* A second assign() may bring a record again that is still in hand. */
+static void a_record_that_comes_twice_is_taken_once(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    command(p, 0, "k", patch);
+    count_is(p, "received", 1);
+    count_is(p, "open", 1);
+}
+
 static void the_gate_closes(void **state)
 {
     static const struct {
@@ -497,6 +535,8 @@ int main(void)
         PLAY(an_arming_that_was_aborted_sends_nothing),
         PLAY(a_tick_that_failed_is_built_again),
         PLAY(an_unknown_tick_is_settled_by_the_string),
+        PLAY(a_record_that_comes_after_a_fence_is_answered),
+        PLAY(a_record_that_comes_twice_is_taken_once),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),
         PLAY(an_old_arming_is_armed_again),
