@@ -3,8 +3,8 @@
 #include "engine/lanes.h"
 
 #include <assert.h>
-#include <uthash.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 
 struct lane {

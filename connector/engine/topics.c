@@ -1,7 +1,6 @@
 /* Reply topics: a topic a user names is asked for by metadata before its command starts,
  * and again after 60 s: nothing unknown enters a tick. */
-#include <uthash.h>
-
+#include "base/map.h"
 #include "engine/internal.h"
 
 #define TOPIC_FRESH_MS 60000

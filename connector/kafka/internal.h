@@ -8,8 +8,8 @@
 #include <sys/queue.h>
 
 #include <librdkafka/rdkafka.h>
-#include <uthash.h>
 
+#include "base/map.h"
 #include "kafka/kafka.h"
 
 /* --- settings.c, client.c: handles --- */

@@ -1,7 +1,7 @@
-/* Kafka as the engine sees it: events that come, requests that go. No librdkafka type here, so that
- * the simulator can stand in its place. All functions are called on the loop thread and never
- * block; what blocks in librdkafka is done by the Kafka thread (kafka/worker.c) and answered as an
- * event. */
+/* Kafka as the engine sees it: events that come, requests that go. No librdkafka type
+ * here, so that the simulator can stand in its place. All functions are called on the
+ * loop thread and never block; what blocks in librdkafka is done by the Kafka thread
+ * (kafka/worker.c) and answered as an event. */
 #ifndef KAFKA_PORT_H
 #define KAFKA_PORT_H
 
@@ -16,7 +16,8 @@
 #define KAFKA_END (-1)
 
 struct kafka_partition {
-    const char *topic; /* interned by the port: compare pointers, valid for its lifetime */
+    /* Interned by the port: compare pointers, valid for its lifetime. */
+    const char *topic;
     int32_t partition;
 };
 
@@ -28,7 +29,7 @@ struct kafka_header {
 struct kafka_record {
     struct kafka_partition at;
     int64_t offset;
-    int64_t timestamp_ms; /* -1: none */
+    int64_t timestamp_ms;  /* -1: none */
     struct str key, value; /* ptr NULL: null */
     struct kafka_header *headers;
     size_t n_headers;
@@ -38,7 +39,7 @@ struct kafka_record {
 /* One record to write. Borrowed until the tick is done. */
 struct kafka_output {
     const char *topic;
-    int32_t partition; /* -1: by key, murmur2 */
+    int32_t partition;     /* -1: by key, murmur2 */
     struct str key, value; /* ptr NULL: null */
     struct kafka_header *headers;
     size_t n_headers;
@@ -54,16 +55,20 @@ struct kafka_offset {
 enum tick_end {
     TICK_RUNNING,
     TICK_COMMITTED,
-    TICK_ABORTED,   /* nothing is visible; resubmit what is still owned */
-    TICK_STALE,     /* aborted because the group moved on (generation, member, fenced instance):
-                       wait for the rebalance events, resubmit what is still owned */
-    TICK_BAD_RECORD,/* aborted because of outputs[bad]: never resubmit it unchanged */
-    TICK_UNKNOWN    /* fenced or indefinite: a new producer is ready; read position and ledger again
-                       before anything is resubmitted */
+    /* Nothing is visible; resubmit what is still owned. */
+    TICK_ABORTED,
+    /* Aborted because the group moved on (generation, member, fenced instance): wait for
+     * the rebalance events, resubmit what is still owned. */
+    TICK_STALE,
+    /* Aborted because of outputs[bad]: never resubmit it unchanged. */
+    TICK_BAD_RECORD,
+    /* Fenced or indefinite: a new producer is ready; read position and ledger again
+     * before anything is resubmitted. */
+    TICK_UNKNOWN
 };
 
-/* One tick: offsets and records that become visible together. Owned by the engine; handed over by
- * submit and untouched until KAFKA_TICK brings it back. */
+/* One tick: offsets and records that become visible together. Owned by the engine; handed
+ * over by submit and untouched until KAFKA_TICK brings it back. */
 struct kafka_tick {
     struct kafka_offset *offsets;
     size_t n_offsets;
@@ -79,26 +84,30 @@ struct kafka_tick {
 };
 
 enum kafka_event_type {
-    KAFKA_RECORD,     /* record */
-    KAFKA_ASSIGN,     /* parts, assignment: answer with assign() */
-    KAFKA_REVOKE,     /* parts: answer with unassign() when drained */
-    KAFKA_LOST,       /* as REVOKE, but nothing may be committed any more */
-    KAFKA_EOF,        /* at, offset: end of the partition (last stable offset) reached */
-    KAFKA_OUT_OF_RANGE, /* at: the position is outside the log; the partition stands still */
-    KAFKA_COMMITTED,  /* at, offset (KAFKA_NO_OFFSET: none), metadata; error when it failed for good */
+    KAFKA_RECORD, /* record */
+    KAFKA_ASSIGN, /* parts, assignment: answer with assign() */
+    KAFKA_REVOKE, /* parts: answer with unassign() when drained */
+    KAFKA_LOST,   /* as REVOKE, but nothing may be committed any more */
+    KAFKA_EOF,    /* at, offset: end of the partition (last stable offset) reached */
+    /* at: the position is outside the log; the partition stands still */
+    KAFKA_OUT_OF_RANGE,
+    /* at, offset (KAFKA_NO_OFFSET: none), metadata; error when it failed for good */
+    KAFKA_COMMITTED,
     KAFKA_WATERMARKS, /* at, low, high (high watermark); error */
-    KAFKA_TOPIC,      /* at.topic, count (0: does not exist), max_bytes; error: could not be asked */
-    KAFKA_TICK,       /* tick came back */
-    KAFKA_STATE,      /* up: at least one broker reached; or all gone (error says what) */
-    KAFKA_FATAL,      /* error: this process must end (exit 1) */
-    KAFKA_CLOSED      /* close() is finished */
+    /* at.topic, count (0: does not exist), max_bytes; error: could not be asked */
+    KAFKA_TOPIC,
+    KAFKA_TICK,  /* tick came back */
+    KAFKA_STATE, /* up: at least one broker reached; or all gone (error says what) */
+    KAFKA_FATAL, /* error: this process must end (exit 1) */
+    KAFKA_CLOSED /* close() is finished */
 };
 
 struct kafka_event {
     enum kafka_event_type type;
     struct kafka_record record;
     struct kafka_partition at;
-    struct kafka_partition *parts; /* ASSIGN, REVOKE, LOST: valid until the next call of next() */
+    /* ASSIGN, REVOKE, LOST: valid until the next call of next(). */
+    struct kafka_partition *parts;
     size_t n_parts;
     int64_t assignment;
     int64_t offset, low, high;
@@ -114,16 +123,18 @@ struct kafka_port {
     /* The next event; false: none now. Drain it each turn. */
     bool (*next)(void *self, struct kafka_event *ev);
     void (*release)(void *self, struct kafka_record *rec);
-    /* Answers ASSIGN: start fetching at these offsets (offset per element; KAFKA_NO_OFFSET for "do
-     * not fetch yet" is not possible: assign all at once, paused ones with pause()). Takes the group
-     * metadata object of this assignment. */
-    void (*assign)(void *self, const struct kafka_offset *parts, size_t n, int64_t assignment);
+    /* Answers ASSIGN: start fetching at these offsets (offset per element;
+     * KAFKA_NO_OFFSET for "do not fetch yet" is not possible: assign all at once, paused
+     * ones with pause()). Takes the group metadata object of this assignment. */
+    void (*assign)(void *self, const struct kafka_offset *parts, size_t n,
+                   int64_t assignment);
     void (*unassign)(void *self, int64_t assignment);
     void (*pause)(void *self, struct kafka_partition at);
     void (*resume)(void *self, struct kafka_partition at);
-    /* Questions: answered by KAFKA_COMMITTED, KAFKA_WATERMARKS, KAFKA_TOPIC. committed() waits as long
-     * as a foreign transaction is open (stable offsets only). The first two are not answered when
-     * the assignment under which they were asked has gone (ASSIGN to ASSIGN, unassign, LOST). */
+    /* Questions: answered by KAFKA_COMMITTED, KAFKA_WATERMARKS, KAFKA_TOPIC. committed()
+     * waits as long as a foreign transaction is open (stable offsets only). The first two
+     * are not answered when the assignment under which they were asked has gone (ASSIGN
+     * to ASSIGN, unassign, LOST). */
     void (*committed)(void *self, struct kafka_partition at);
     void (*watermarks)(void *self, struct kafka_partition at);
     void (*topic)(void *self, const char *topic);
