@@ -1,4 +1,4 @@
-# Front connector for Kafka. `make help` lists the targets.
+# Front connector for Kafka: what users and developers run.
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
@@ -51,6 +51,11 @@ $(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sandbox: $(BUILD)/front-sandbox
 
+# The main job on the sandbox, with results and the API's journal to look at; KEEP=1 stays up.
+demo: deps
+	@$(MAKE) --no-print-directory all sandbox
+	@tests/sandbox/demo.sh
+
 # --- tests: every tests/unit/test_*.c is one cmocka program ---
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
@@ -68,12 +73,12 @@ unit: deps
 	python3 tests/run.py unit build/tests/unit build/asan/tests/unit
 
 # The bridge on a real Apache Kafka, judged by an independent client.
-system: deps-test all
+system: deps-test all sandbox
 	python3 tests/run.py system
 
 # Unit tests, generated files, then the system tests; the last line sums up.
 test: unit-deps
-	$(MAKE) all unit-programs
+	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
@@ -114,4 +119,4 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs
+.PHONY: all catalogue clean config demo deps deps-test sandbox schemas system test unit unit-deps unit-programs
