@@ -84,6 +84,13 @@ test: unit-deps
 
 unit-deps: deps deps-test
 
+# The rules of the house, and the other compiler.
+lint: DEPS += clang clang-format shellcheck
+lint: deps
+	$(MAKE) all
+	$(MAKE) all sandbox unit-programs CC=clang BUILD=build/clang
+	python3 tests/lint.py
+
 # After a change of the settings table: the files users read.
 config: all
 	build/front-connector internal print-sample > config/front-connector.conf
@@ -119,4 +126,4 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config demo deps deps-test sandbox schemas system test unit unit-deps unit-programs
+.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas system test unit unit-deps unit-programs
