@@ -94,6 +94,24 @@ const struct pair *request_param(const struct command *cmd, struct str name)
     return NULL;
 }
 
+struct str request_path_param(const struct command *cmd, const struct op *op,
+                              struct str name, struct arena *a)
+{
+    struct str rest = cmd->path, template = str_of(op->path);
+    const struct pair *given = request_param(cmd, name);
+
+    if (!is_call(cmd))
+        return given != NULL ? given->value : STR_NULL;
+    while (rest.ptr != NULL && template.ptr != NULL) {
+        struct str segment = str_split(&rest, '/');
+        struct str pattern = str_split(&template, '/');
+        if (pattern.len > 2 && pattern.ptr[0] == '{' &&
+            str_eq(name, (struct str){pattern.ptr + 1, pattern.len - 2}))
+            return decode(segment, a);
+    }
+    return STR_NULL;
+}
+
 int request_method(struct str text, enum http_method *out)
 {
     for (int m = 0; m < HTTP_METHODS; m++)

@@ -41,7 +41,10 @@ void request_digest(const struct command *cmd, const struct op *op, char out[33]
 
 /* For the check, so that both read a command alike. */
 const struct pair *request_param(const struct command *cmd,
-                                 struct str name);          /* or NULL */
+                                 struct str name); /* or NULL */
+/* The value of a path parameter, also of a `call` to row `op`; ptr NULL: none. */
+struct str request_path_param(const struct command *cmd, const struct op *op,
+                              struct str name, struct arena *a);
 int request_method(struct str text, enum http_method *out); /* -1: none of the five */
 bool request_is_array(struct str value); /* JSON text of an array: the key is repeated */
 int request_hex(const char *p);          /* the byte that two hex digits say, or -1 */
