@@ -88,6 +88,7 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .max_response_bytes = s->front_max_response_bytes,
         .trace_headers = s->front_trace_headers,
         .in_doubt = (enum in_doubt_policy)s->in_doubt,
+        .dedupe_entries = s->commands_dedupe_entries,
         .retry_max_attempts = s->retry_max_attempts,
         .retry_max_ms = s->retry_max_ms,
         .retry_backoff_ms = s->retry_backoff_ms,

@@ -23,9 +23,7 @@ static const char *const log_format_names[] = {"text", "json", NULL};
 static const char later_attachments[] = "commands with attachments are rejected";
 static const char later_events[] = "events are not received yet";
 static const char later_jobs[] = "a list answers its first page only";
-static const char later_probe[] = "calls in doubt are always reported, as with `report`";
 static const char later_registry[] = "schema registries are not used yet";
-static const char later_dedupe[] = "repeated command ids are not looked up yet";
 static const char later_sync[] = "syncs do not run yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
@@ -94,7 +92,7 @@ const struct setting_row settings_rows[] = {
      "What to do when nobody knows whether Front executed a call that must not be "
      "repeated: "
      "look for its effect, report IN_DOUBT, or send it again.",
-     later_probe},
+     NULL},
     {"quota.limit.per.minute", SETTING_INT, NULL, "requests", 1, 1000000, NULL,
      IMPORTANCE_MEDIUM, AT(quota_limit_per_minute), "Quota",
      "Own ceiling of requests a minute; none: what Front's answers say.", NULL},
@@ -154,7 +152,7 @@ const struct setting_row settings_rows[] = {
      "Command ids remembered per partition, so that a repeated one is answered and not "
      "executed "
      "again.",
-     later_dedupe},
+     NULL},
 
     {"results.topic", SETTING_TEXT, "front.results", NULL, 0, 0, NULL, IMPORTANCE_HIGH,
      AT(results_topic), "Topics", "One result for each command.", NULL},

@@ -14,6 +14,7 @@ static void encode(struct engine *en, struct slot *slot, struct result *res);
 static void address(struct engine *en, struct slot *slot, const struct result *res);
 static size_t record_size(const struct kafka_output *out);
 static void slim(struct result *res);
+static void finish_result(struct engine *en, struct slot *slot, struct result *res);
 static void finish(struct engine *en, struct slot *slot);
 
 void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
@@ -23,8 +24,7 @@ void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
     start_result(en, slot, outcome, &res);
     res.error.kind = str_of(kind);
     res.error.message = str_of(text);
-    encode(en, slot, &res);
-    finish(en, slot);
+    finish_result(en, slot, &res);
 }
 
 void answer_call(struct engine *en, struct slot *slot, const struct http_call *call,
@@ -55,8 +55,61 @@ void answer_call(struct engine *en, struct slot *slot, const struct http_call *c
         res.pages = 1;
         res.resource_id = STR_NULL;
     }
-    encode(en, slot, &res);
-    finish(en, slot);
+    finish_result(en, slot, &res);
+}
+
+void answer_recovered(struct engine *en, struct slot *slot, const struct probe_row *row)
+{
+    struct result res;
+    start_result(en, slot, SUCCEEDED, &res);
+    if (!slot->doubt->executed)
+        res.http_status = NO_NUMBER; /* its last answer was no success */
+    res.recovered = true;
+    res.resource_id = row->id;
+    res.truncated = (int64_t)row->json.len > en->o.results_max_bytes;
+    if (en->o.results_response && !res.truncated)
+        res.response = row->json;
+    finish_result(en, slot, &res);
+}
+
+void answer_executed(struct engine *en, struct slot *slot)
+{
+    struct result res;
+    start_result(en, slot, SUCCEEDED, &res);
+    res.resource_id = slot->req.last_param;
+    finish_result(en, slot, &res);
+}
+
+void answer_doubt(struct engine *en, struct slot *slot, const char *kind,
+                  const char *text, const struct probe *pb)
+{
+    struct result res;
+    struct str ids[PROBE_ROWS_MAX];
+    start_result(en, slot, IN_DOUBT, &res);
+    res.error.kind = str_of(kind);
+    res.error.message = str_of(text);
+    res.error.details = ids;
+    for (size_t i = 0; i < pb->n_rows; i++)
+        if (pb->rows[i].id.ptr != NULL)
+            ids[res.error.n_details++] = pb->rows[i].id;
+    finish_result(en, slot, &res);
+}
+
+void answer_replay(struct engine *en, struct slot *slot, const struct seen_entry *first)
+{
+    struct result res;
+    start_result(en, slot, first->outcome, &res);
+    res.replayed = true;
+    res.http_status = first->http_status;
+    res.resource_id = first->resource_id;
+    if (en->o.results_response)
+        res.response = first->response;
+    if (first->outcome != SUCCEEDED) {
+        res.error.kind = first->error_kind;
+        res.error.message =
+            STR_LIT("answered as the first command with this id; nothing was sent again");
+    }
+    finish_result(en, slot, &res);
 }
 
 void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
@@ -194,6 +247,13 @@ static size_t record_size(const struct kafka_output *out)
     for (size_t i = 0; i < out->n_headers; i++)
         size += out->headers[i].name.len + out->headers[i].value.len + 10;
     return size;
+}
+
+static void finish_result(struct engine *en, struct slot *slot, struct result *res)
+{
+    encode(en, slot, res);
+    repeats_answered(en, slot, res);
+    finish(en, slot);
 }
 
 static void finish(struct engine *en, struct slot *slot)

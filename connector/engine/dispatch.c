@@ -12,6 +12,7 @@
 
 #define ME_RETRY_MAX_MS 30000
 #define ARM_RETRY_MS 50
+#define DOUBT_WAIT_MS 10000 /* before the first look, in the process that called */
 
 static const int class_cost[QUOTA_CLASSES] = {1, 2, 6}; /* shares 6 : 3 : 1 */
 
@@ -37,7 +38,6 @@ static void disarm(struct engine *en, struct slot *slot);
 static void give_back(struct engine *en, struct slot *slot);
 static int64_t deadline_ms(const struct engine *en, const struct slot *slot);
 static void expire(struct engine *en, struct slot *slot);
-static void slot_timer(struct timer *t);
 
 void dispatch_init(struct engine *en)
 {
@@ -84,7 +84,6 @@ void dispatch_want(struct engine *en, struct slot *slot)
 {
     slot_move(en, slot, SLOT_READY);
     lanes_ready(en->lanes, slot, slot->headers.priority);
-    slot->timer.fire = slot_timer;
     if (slot->headers.deadline > 0)
         timer_set(&en->timers, &slot->timer, deadline_ms(en, slot));
 }
@@ -92,6 +91,7 @@ void dispatch_want(struct engine *en, struct slot *slot)
 void dispatch_turn(struct engine *en)
 {
     want_me(en);
+    doubt_turn(en);
     while (may_dispatch(en)) {
         struct slot *slot = next_slot(en);
         if (slot == NULL || !serve(en, slot))
@@ -131,13 +131,30 @@ int64_t dispatch_next_ms(const struct engine *en)
         return INT64_MAX;
     int64_t next = INT64_MAX;
     for (int c = 0; c < QUOTA_CLASSES; c++) {
-        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0)
+        bool look = c == QUOTA_HIGH && en->counts[SLOT_LOOKUP] > 0;
+        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0 && !look)
             continue;
         int64_t at = quota_may(en->quota, (enum quota_class)c, en->now);
         if (at < next)
             next = at;
     }
     return next;
+}
+
+bool dispatch_may_call(const struct engine *en, enum quota_class c)
+{
+    return may_dispatch(en) && quota_may(en->quota, c, en->now) <= en->now;
+}
+
+void dispatch_disarm(struct engine *en, struct slot *slot)
+{
+    disarm(en, slot);
+}
+
+struct retry_policy dispatch_retry_policy(const struct engine *en)
+{
+    return (struct retry_policy){en->o.retry_max_attempts, en->o.retry_max_ms,
+                                 en->o.retry_backoff_ms, en->o.retry_backoff_max_ms};
 }
 
 int64_t engine_lease_ms(const struct engine *en)
@@ -234,6 +251,7 @@ static void start_call(struct engine *en, struct slot *slot)
     http->done = call_done;
     http->owner = call;
     call->slot = slot;
+    call->op = slot->op;
     call->refused = false;
     call->ticket = slot->ticket;
     call->started_ms = en->now;
@@ -245,6 +263,40 @@ static void start_call(struct engine *en, struct slot *slot)
     slot_move(en, slot, SLOT_CALLING);
     TAILQ_REMOVE(&en->free_calls, call, link);
     TAILQ_INSERT_TAIL(&en->running, call, link);
+    en->in_flight++;
+    int rc = en->http.start(en->http.self, http);
+    assert(rc == 0); /* as many places as calls */
+    (void)rc;
+}
+
+/* A read-only request about a slot in doubt. It changes nothing of the slot's own call.
+ */
+void dispatch_look(struct engine *en, struct slot *slot, const struct request *req)
+{
+    struct call *call = TAILQ_FIRST(&en->free_calls);
+    struct http_call *http = &call->http;
+    TAILQ_REMOVE(&en->free_calls, call, link);
+    TAILQ_INSERT_TAIL(&en->running, call, link);
+    http->method = HTTP_GET;
+    http->path = req->path;
+    http->query = req->query;
+    http->authorization = en->authorization;
+    http->accept = http->content_type = NULL;
+    http->headers = NULL;
+    http->n_headers = 0;
+    http->body = STR_NULL;
+    http->timeout_ms = en->o.timeout_ms;
+    http->body_max = (size_t)en->o.max_response_bytes;
+    http->gate = gate;
+    http->done = call_done;
+    http->owner = call;
+    call->slot = slot;
+    call->op = req->row;
+    call->refused = false;
+    call->started_ms = en->now;
+    call->ticket = quota_sent(en->quota, QUOTA_HIGH, en->now);
+    slot->call = call;
+    slot_move(en, slot, SLOT_PROBING);
     en->in_flight++;
     int rc = en->http.start(en->http.self, http);
     assert(rc == 0); /* as many places as calls */
@@ -375,7 +427,10 @@ static void call_done(struct http_call *http)
     if (slot != NULL) {
         slot->call = NULL;
         call->slot = NULL;
-        call_ended(en, slot, call);
+        if (slot->state == SLOT_PROBING)
+            doubt_answered(en, slot, call);
+        else
+            call_ended(en, slot, call);
     } else if (call == en->me_call) {
         me_ended(en, call);
     }
@@ -391,9 +446,8 @@ static void count_call(struct engine *en, const struct call *call)
         http->end == HTTP_LOST || http->end == HTTP_NOT_SENT ? 0 : http->head.status;
     snprintf(code, sizeof code, "%d", status);
     const char *name = call == en->me_call ? "api-token-details"
-                       : call->slot != NULL && call->slot->op != NULL
-                           ? call->slot->op->name
-                           : "call";
+                       : call->op != NULL  ? call->op->name
+                                           : "call";
     metric_add(metrics_get(en->metrics, M_API_REQUESTS, name, code, NULL), 1);
     metric_observe(
         metrics_get(en->metrics, M_API_DURATION, http_method_names[http->method], NULL),
@@ -407,13 +461,13 @@ static void count_call(struct engine *en, const struct call *call)
 static void call_ended(struct engine *en, struct slot *slot, struct call *call)
 {
     struct http_call *http = &call->http;
+    const char *text;
     enum verdict v = reply_verdict(http);
     if (http->end != HTTP_LOST && http->end != HTTP_NOT_SENT)
         slot->last_status = http->head.status;
     if (http->gate_opened && v != REPLY_LIMITED)
         slot->attempts++;
-    struct retry_policy policy = {en->o.retry_max_attempts, en->o.retry_max_ms,
-                                  en->o.retry_backoff_ms, en->o.retry_backoff_max_ms};
+    struct retry_policy policy = dispatch_retry_policy(en);
     struct retry_case c = {
         .klass = slot->req.klass,
         .verdict = v,
@@ -438,13 +492,14 @@ static void call_ended(struct engine *en, struct slot *slot, struct call *call)
         exhausted(en, slot, call, v);
         return;
     case RETRY_DOUBT:
+        text = v == REPLY_BROKEN ? "Front answered with a server error: it may have "
+                                   "executed the call; nothing was sent again"
+                                 : "the call may have reached Front, no answer came; "
+                                   "nothing was sent again";
+        if (doubt_begin(en, slot, DOUBT_WAIT_MS, false, "no-answer", text))
+            return;
         metric_add(metrics_get(en->metrics, M_IN_DOUBT, "reported", NULL), 1);
-        answer_call(en, slot, http, IN_DOUBT, "no-answer",
-                    v == REPLY_BROKEN
-                        ? "Front answered with a server error: it may have "
-                          "executed the call; nothing was sent again"
-                        : "the call may have reached Front, no answer came; "
-                          "nothing was sent again");
+        answer_call(en, slot, http, IN_DOUBT, "no-answer", text);
         return;
     }
 }
@@ -453,6 +508,9 @@ static void final(struct engine *en, struct slot *slot, struct call *call, enum 
 {
     struct http_call *http = &call->http;
     struct err e = ERR_INIT;
+    if (v == REPLY_DONE && http->end == HTTP_HEAD_ONLY && !slot_repeatable(slot) &&
+        doubt_begin(en, slot, DOUBT_WAIT_MS, true, NULL, NULL))
+        return;
     if (v == REPLY_DONE) {
         answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
     } else if (v == REPLY_UNAUTHORIZED) {
@@ -538,13 +596,17 @@ static void expire(struct engine *en, struct slot *slot)
                      "the deadline passed before the next try");
 }
 
-static void slot_timer(struct timer *t)
+void dispatch_timer(struct timer *t)
 {
     struct slot *slot = (struct slot *)(void *)((char *)t - offsetof(struct slot, timer));
     struct engine *en = slot->en;
     if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
         if (slot->state == SLOT_READY || slot->state == SLOT_WAITING)
             expire(en, slot);
+        else if (slot->state == SLOT_DOUBT)
+            doubt_due(en, slot); /* what was executed is not undone by a deadline */
+    } else if (slot->state == SLOT_DOUBT) {
+        doubt_due(en, slot);
     } else if (slot->state == SLOT_WAITING) {
         dispatch_want(en, slot);
     } else if (slot->state == SLOT_READY) {

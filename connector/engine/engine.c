@@ -173,6 +173,9 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
     case KAFKA_TOPIC:
         topics_answered(en, ev);
         return;
+    case KAFKA_READ:
+        repeats_read(en, ev);
+        return;
     case KAFKA_TICK:
         tick_ended(en, ev->tick);
         return;

@@ -35,6 +35,8 @@ struct engine_options {
     int64_t max_in_flight, timeout_ms, max_response_bytes;
     bool trace_headers;
     enum in_doubt_policy in_doubt;
+    int64_t
+        dedupe_entries; /* results remembered per partition; 0: ids are not looked up */
 
     int64_t retry_max_attempts, retry_max_ms, retry_backoff_ms, retry_backoff_max_ms;
     int64_t quota_limit; /* 0: learned */

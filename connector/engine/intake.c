@@ -9,6 +9,7 @@
 static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec);
 static void open_slot(struct engine *en, struct slot *slot);
 static void refuse(struct slot *slot, const char *kind, const char *text);
+static void found_armed(struct engine *en, struct slot *slot);
 static void name_slot(struct engine *en, struct slot *slot);
 static int decode(struct engine *en, struct slot *slot, struct err *e);
 static int check_reply(struct engine *en, struct slot *slot, struct err *e);
@@ -49,7 +50,10 @@ void intake_open(struct engine *en)
     while ((slot = TAILQ_FIRST(&en->opening)) != NULL) {
         TAILQ_REMOVE(&en->opening, slot, in_opening);
         slot->to_open = false;
-        open_slot(en, slot);
+        if (slot->opened)
+            intake_ready(en, slot);
+        else
+            open_slot(en, slot);
     }
 }
 
@@ -66,7 +70,9 @@ static void accept_record(struct engine *en, struct part *part, struct kafka_rec
         return;
     }
     struct slot *slot = slot_take(en, part, rec);
-    slot->doubtful = slot->armed = how == LEDGER_IN_DOUBT;
+    slot->found_armed = slot->armed = how == LEDGER_IN_DOUBT;
+    if (slot->found_armed)
+        slot->arm_second = ledger_arm_second(&part->ledger, rec->offset);
     if (lanes_push(en->lanes, slot))
         slot_open_later(en, slot);
 }
@@ -136,13 +142,25 @@ void intake_ready(struct engine *en, struct slot *slot)
         answer_error(en, slot, REJECTED, slot->refusal, slot->refusal_text);
         return;
     }
-    if (!slot->doubtful) {
+    if (slot->found_armed)
+        found_armed(en, slot);
+    else if (repeats_look(en, slot) == REPEAT_NO)
         dispatch_want(en, slot);
+}
+
+/* What its former owner sent has ended when the lease that its string says is over,
+ * counted from when we read the string: no two clocks are compared. */
+static void found_armed(struct engine *en, struct slot *slot)
+{
+    static const char text[] =
+        "the call may have been sent before a restart; nothing was sent again";
+    int64_t wait = slot->part->lease_until - en->now;
+
+    slot->attempts = 1; /* as far as anybody knows */
+    if (doubt_begin(en, slot, wait > 0 ? wait : 0, false, "restart", text))
         return;
-    }
     metric_add(metrics_get(en->metrics, M_IN_DOUBT, "reported", NULL), 1);
-    answer_error(en, slot, IN_DOUBT, "restart",
-                 "the call may have been sent before a restart; nothing was sent again");
+    answer_error(en, slot, IN_DOUBT, "restart", text);
 }
 
 static int decode(struct engine *en, struct slot *slot, struct err *e)
@@ -165,6 +183,7 @@ static void name_slot(struct engine *en, struct slot *slot)
     struct str own = slot->cmd.command_id;
     if (slot->command_id.ptr == NULL && own.len > 0 && own.len <= COMMAND_ID_MAX)
         slot->command_id = own;
+    slot->explicit_id = slot->command_id.ptr != NULL;
     if (slot->command_id.ptr == NULL)
         slot->command_id =
             str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,

@@ -1,7 +1,8 @@
 /* The engine's own state, shared by the files of engine/ only. engine.c owns the lists;
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
- * dispatch.c (calls), answer.c (outcomes), tick.c (transactions), topics.c (reply
- * topics), status.c (pages). */
+ * dispatch.c (calls), doubt.c (calls that may have been executed), repeats.c (command ids
+ * seen before), answer.c (outcomes), tick.c (transactions), topics.c (reply topics),
+ * status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -16,6 +17,7 @@
 #include "engine/ledger.h"
 #include "engine/metrics_table.h"
 #include "engine/retry.h"
+#include "engine/seen.h"
 #include "engine/slot.h"
 #include "front/quota.h"
 
@@ -31,6 +33,7 @@
 enum part_state {
     PART_ASKING,   /* committed position asked for */
     PART_STARTING, /* never committed: the log's ends asked for */
+    PART_SEEDING,  /* position known; the tail of its results is being read */
     PART_PARKED,   /* position known, not fetched yet: waits for assign() */
     PART_LIVE,
     PART_RECHECK, /* after a fenced producer: position and ledger are read again */
@@ -58,6 +61,12 @@ struct part {
     bool fetching;        /* was part of the last assign() */
     int64_t next;         /* the next offset to be delivered */
     int64_t full_since;   /* monotonic; 0: the window has room */
+    int64_t lease_until;  /* monotonic: what a former owner sent has ended by then */
+    struct seen *seen;    /* the last results */
+    struct slot *ids;     /* commands in flight, by their user's id */
+    bool seeded;          /* `seen` knows the results of before us */
+    struct kafka_partition tail; /* of the results, while SEEDING */
+    int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
     char why[240];
 };
 TAILQ_HEAD(part_list, part);
@@ -67,6 +76,8 @@ struct call {
     struct engine *en;
     struct slot *slot;  /* NULL: GET /me, or an orphan whose partition is gone */
     struct arena arena; /* the JWT */
+    const struct op
+        *op; /* what is asked: of a look the list; NULL: `call` without a row */
     uint64_t ticket;
     int64_t started_ms;
     bool refused;           /* our own gate said no */
@@ -153,7 +164,8 @@ void slot_move(struct engine *en, struct slot *slot, enum slot_state to);
 void slot_move_back(struct engine *en, struct slot *slot, enum slot_state to);
 void slot_release(struct engine *en,
                   struct slot *slot); /* record given back, slot FREE */
-void slot_open_later(struct engine *en, struct slot *slot);
+void slot_open_later(struct engine *en, struct slot *slot); /* unless it was opened */
+void slot_open_again(struct engine *en, struct slot *slot);
 void slot_leave_lane(struct engine *en,
                      struct slot *slot); /* opens the next of its lane */
 
@@ -183,9 +195,36 @@ void dispatch_turn(struct engine *en);
 void dispatch_want(struct engine *en, struct slot *slot);  /* READY now */
 void dispatch_armed(struct engine *en, struct slot *slot); /* its arming is committed */
 void dispatch_cancel(struct engine *en, struct slot *slot);
+void dispatch_timer(struct timer *t); /* of a slot */
 void dispatch_set_token(struct engine *en, const char *token);
 int64_t dispatch_next_ms(const struct engine *en);
+bool dispatch_may_call(const struct engine *en, enum quota_class c);
+void dispatch_look(struct engine *en, struct slot *slot, const struct request *req);
+void dispatch_disarm(struct engine *en, struct slot *slot);
+struct retry_policy dispatch_retry_policy(const struct engine *en);
 int64_t engine_lease_ms(const struct engine *en);
+
+/* doubt.c */
+/* The call may have been executed (`executed`: it was, but its answer was lost). False:
+ * it is not looked for and the caller answers. kind and text: of the IN_DOUBT it may end
+ * as. */
+bool doubt_begin(struct engine *en, struct slot *slot, int64_t wait_ms, bool executed,
+                 const char *kind, const char *text);
+void doubt_due(struct engine *en, struct slot *slot);
+void doubt_turn(struct engine *en);
+void doubt_answered(struct engine *en, struct slot *slot, struct call *call);
+enum in_doubt_policy doubt_policy(const struct engine *en, const struct slot *slot);
+
+/* repeats.c */
+enum repeat_answer { REPEAT_NO, REPEAT_WAITS, REPEAT_ANSWERED };
+void repeats_init(struct engine *en, struct part *part);
+void repeats_fini(struct part *part);
+void repeats_seed(struct engine *en, struct part *part); /* ends as PARKED */
+bool repeats_watermarks(struct engine *en, const struct kafka_event *ev);
+void repeats_read(struct engine *en, const struct kafka_event *ev);
+enum repeat_answer repeats_look(struct engine *en, struct slot *slot);
+void repeats_answered(struct engine *en, struct slot *slot, const struct result *res);
+void repeats_release(struct engine *en, struct slot *slot);
 
 /* answer.c: from here on the outcome is known; the slot leaves its lane and waits for a
  * tick */
@@ -193,6 +232,15 @@ void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text);
 void answer_call(struct engine *en, struct slot *slot, const struct http_call *call,
                  enum outcome outcome, const char *kind, const char *text);
+/* The call was executed: `row` is what it made. */
+void answer_recovered(struct engine *en, struct slot *slot, const struct probe_row *row);
+/* ... and what it made was not found. */
+void answer_executed(struct engine *en, struct slot *slot);
+/* IN_DOUBT, naming what it may have made. */
+void answer_doubt(struct engine *en, struct slot *slot, const char *kind,
+                  const char *text, const struct probe *pb);
+/* As the first command with its id was answered. */
+void answer_replay(struct engine *en, struct slot *slot, const struct seen_entry *first);
 void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
                         const char *text);
 /* A tick was refused because of this output: make it smaller or drop the reply copy. */

@@ -110,6 +110,13 @@ void ledger_arm(struct ledger *lg, int64_t offset, int64_t arm_second)
     en->arm_second = (uint32_t)arm_second;
 }
 
+uint32_t ledger_arm_second(const struct ledger *lg, int64_t offset)
+{
+    const struct ledger_entry *en = entry(lg, offset);
+    assert(en->state == LEDGER_ARMED);
+    return en->arm_second;
+}
+
 void ledger_disarm(struct ledger *lg, int64_t offset)
 {
     struct ledger_entry *en = entry(lg, offset);

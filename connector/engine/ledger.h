@@ -64,6 +64,7 @@ enum ledger_intake ledger_deliver(struct ledger *lg, int64_t offset);
 
 bool ledger_may_arm(const struct ledger *lg); /* fewer than LEDGER_ARMED_MAX */
 void ledger_arm(struct ledger *lg, int64_t offset, int64_t arm_second);
+uint32_t ledger_arm_second(const struct ledger *lg, int64_t offset); /* of one ARMED */
 void ledger_disarm(struct ledger *lg,
                    int64_t offset); /* proof that it was not executed */
 void ledger_finish(struct ledger *lg, int64_t offset);   /* its result enters the tick */

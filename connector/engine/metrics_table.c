@@ -12,9 +12,9 @@ static const char *const dead_letter_reasons[] = {
     "Empty",       "NotFramed",     "SchemaUnknown",     "Truncated", "TrailingBytes",
     "TooLarge",    "TooDeep",       "BadUtf8",           "BadValue",  "BadJson",
     "WrongFormat", "RecordUnknown", "WebhookUnparsable", "Gap",       NULL};
-static const char *const open_states[] = {"queued",  "topic",   "ready",   "waiting",
-                                          "arming",  "calling", "confirm", "answered",
-                                          "ticking", NULL};
+static const char *const open_states[] = {
+    "queued",  "twin",  "topic",  "ready",   "waiting",  "arming",  "calling",
+    "confirm", "doubt", "lookup", "probing", "answered", "ticking", NULL};
 static const char *const doubt_resolutions[] = {"recovered", "not-executed", "reported",
                                                 NULL};
 static const char *const tick_results[] = {"committed",  "aborted", "stale",
@@ -42,6 +42,8 @@ const struct metric_row metrics_table[METRICS] = {
                     quota_class_names, "From the record's time to its committed result."},
     [M_IN_DOUBT] = {"in_doubt_total", METRIC_COUNTER, "resolution", doubt_resolutions,
                     "Calls whose outcome was not known, by how that ended."},
+    [M_REPLAYS] = {"replays_total", METRIC_COUNTER, "", NULL,
+                   "Commands answered as an earlier one with their id was."},
     [M_API_REQUESTS] =
         {"api_requests_total", METRIC_COUNTER, "operation,code", NULL,
          "Requests to Front that ended, by operation and status (0: no answer)."},

@@ -14,6 +14,7 @@ enum metric_id {
     M_OLDEST_OPEN,
     M_DURATION,
     M_IN_DOUBT,
+    M_REPLAYS,
     M_API_REQUESTS,
     M_API_DURATION,
     M_API_RETRIES,

@@ -80,7 +80,7 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
         en->kafka.watermarks(en->kafka.self, part->at);
         return;
     }
-    int64_t lease_ms;
+    int64_t lease_ms = 0;
     if (ledger_restore(&part->ledger, ev->offset, ev->metadata, &lease_ms, &e)) {
         stop_part(part,
                   "%s; another program commits to this group, or the offset was set by "
@@ -89,13 +89,14 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
         return;
     }
     part->next = ev->offset;
-    part->state = PART_PARKED;
+    part->lease_until = en->now + lease_ms;
+    repeats_seed(en, part);
 }
 
 void parts_watermarks(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
-    if (part == NULL || part->state != PART_STARTING)
+    if (repeats_watermarks(en, ev) || part == NULL || part->state != PART_STARTING)
         return;
     if (ev->error[0] != 0)
         stop_part(part, "the ends of the log cannot be read: %s", ev->error);
@@ -194,6 +195,7 @@ static struct part *part_new(struct engine *en, struct kafka_partition at)
         if (strcmp(en->o.commands_topics[i], at.topic) == 0)
             part->same_partitions =
                 en->o.commands_partitions[i] == en->o.results_partitions;
+    repeats_init(en, part);
     TAILQ_INSERT_TAIL(&en->parts, part, link);
     return part;
 }
@@ -206,6 +208,7 @@ static void part_free(struct engine *en, struct part *part)
         en->kafka.release(en->kafka.self, &h->rec);
         mem_free(h);
     }
+    repeats_fini(part);
     ledger_fini(&part->ledger);
     mem_free(part);
 }
@@ -226,21 +229,21 @@ static void stop_part(struct part *part, const char *fmt, ...)
 static void start_at(struct engine *en, struct part *part, int64_t offset)
 {
     struct err e = ERR_INIT;
-    int64_t lease_ms;
+    int64_t lease_ms = 0;
     int rc = ledger_restore(&part->ledger, offset, STR_NULL, &lease_ms, &e);
     assert(rc == 0);
     (void)rc;
-    (void)en;
     part->next = offset;
     part->touched = true;
-    part->state = PART_PARKED;
+    repeats_seed(en, part);
 }
 
 static bool all_answered(const struct engine *en)
 {
     const struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        if (part->state == PART_ASKING || part->state == PART_STARTING)
+        if (part->state == PART_ASKING || part->state == PART_STARTING ||
+            part->state == PART_SEEDING)
             return false;
     return true;
 }

@@ -5,20 +5,27 @@
 #include "engine/internal.h"
 
 const char *const slot_state_names[SLOT_STATES] = {
-    "queued",  "topic",   "ready",    "waiting", "arming",
-    "calling", "confirm", "answered", "ticking", "free"};
+    "queued",  "twin",  "topic",  "ready",   "waiting",  "arming",  "calling",
+    "confirm", "doubt", "lookup", "probing", "answered", "ticking", "free"};
 
 /* Which states may follow which: rows are "from", bits are "to". */
 #define TO(s) (1u << (s))
 static const unsigned transitions[SLOT_STATES] = {
-    [SLOT_QUEUED] = TO(SLOT_TOPIC) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_TOPIC] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_QUEUED] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_READY) | TO(SLOT_DOUBT) |
+                    TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TWIN] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TOPIC] = TO(SLOT_TWIN) | TO(SLOT_READY) | TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) |
+                   TO(SLOT_FREE),
     [SLOT_READY] = TO(SLOT_ARMING) | TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_WAITING] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ARMING] = TO(SLOT_CALLING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CALLING] = TO(SLOT_READY) | TO(SLOT_WAITING) | TO(SLOT_CONFIRM) |
-                     TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+                     TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CONFIRM] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_DOUBT] = TO(SLOT_LOOKUP) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_LOOKUP] = TO(SLOT_PROBING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_PROBING] = TO(SLOT_LOOKUP) | TO(SLOT_DOUBT) | TO(SLOT_READY) |
+                     TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ANSWERED] = TO(SLOT_TICKING) | TO(SLOT_FREE),
     [SLOT_TICKING] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_FREE] = TO(SLOT_QUEUED),
@@ -39,6 +46,7 @@ struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record
     }
     slot_move(en, slot, SLOT_QUEUED);
     slot->en = en;
+    slot->timer.fire = dispatch_timer;
     slot->part = part;
     slot->rec = *rec;
     slot->offset = rec->offset;
@@ -75,6 +83,7 @@ static void leave_list(struct engine *en, struct slot *slot, enum slot_state to)
 void slot_release(struct engine *en, struct slot *slot)
 {
     timer_cancel(&en->timers, &slot->timer);
+    repeats_release(en, slot);
     assert(slot->lane == NULL && slot->call == NULL);
     if (slot->to_open)
         TAILQ_REMOVE(&en->opening, slot, in_opening);
@@ -97,7 +106,13 @@ void slot_release(struct engine *en, struct slot *slot)
 
 void slot_open_later(struct engine *en, struct slot *slot)
 {
-    if (slot->to_open || slot->opened)
+    if (!slot->opened)
+        slot_open_again(en, slot);
+}
+
+void slot_open_again(struct engine *en, struct slot *slot)
+{
+    if (slot->to_open)
         return;
     slot->to_open = true;
     TAILQ_INSERT_TAIL(&en->opening, slot, in_opening);

@@ -8,33 +8,51 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/timers.h"
 #include "codec/records/command.h"
 #include "codec/records/result.h"
 #include "engine/headers.h"
 #include "front/catalogue.h"
+#include "front/probe.h"
 #include "front/quota.h"
 #include "front/request.h"
 #include "kafka/port.h"
 
 enum slot_state {
     SLOT_QUEUED,   /* in its lane, behind others or not opened yet */
+    SLOT_TWIN,     /* head of its lane; waits for the one with the same command id */
     SLOT_TOPIC,    /* head of its lane; its reply topic is being asked for */
     SLOT_READY,    /* head of its lane; wants to call Front */
     SLOT_WAITING,  /* head of its lane; a timer will make it READY */
     SLOT_ARMING,   /* class C/D: waits for the tick that arms it */
     SLOT_CALLING,  /* a request runs */
     SLOT_CONFIRM,  /* 401: waits for GET /me */
+    SLOT_DOUBT,    /* may have been executed: a timer says when to look */
+    SLOT_LOOKUP,   /* wants to ask Front whether it was */
+    SLOT_PROBING,  /* that request runs */
     SLOT_ANSWERED, /* outcome known, out of its lane; waits for a tick */
     SLOT_TICKING,  /* its result is in the tick that runs */
     SLOT_FREE
 };
-#define SLOT_STATES 10
+#define SLOT_STATES 14
 extern const char *const slot_state_names[SLOT_STATES];
 
 /* The records a slot adds to its tick: the result and a reply copy, or a dead letter. */
 #define SLOT_OUTPUTS 2
+
+/* What is known of a call that may have been executed: doubt.c. */
+struct doubt {
+    struct probe probe;
+    bool executed; /* a complete 2xx head came: only what it made is looked for */
+    bool resent;   /* a look proved that it was not executed, once already */
+    bool retry;    /* the user chose to send it again */
+    int calls;     /* of this look */
+    int looks, failures;
+    int64_t since;
+    const char *kind, *text; /* of the IN_DOUBT it may end as */
+};
 
 struct slot {
     enum slot_state state;
@@ -50,7 +68,10 @@ struct slot {
     uint64_t arrival;
     int64_t received_at; /* wall ms */
     bool opened;         /* headers, command, op and request are filled */
-    bool doubtful;       /* found ARMED by us, the new owner */
+    bool found_armed;    /* by us, the new owner */
+    bool explicit_id;    /* its command_id is the user's */
+    bool holds_id;       /* in part->ids: no other with that id runs */
+    UT_hash_handle by_id;
 
     struct arena arena;
     struct headers_in headers;
@@ -72,9 +93,11 @@ struct slot {
     int64_t first_try;  /* monotonic; 0: none */
     int64_t started_at; /* wall ms of the first request; 0: none */
     bool retargeted;
-    bool armed;       /* the ledger says ARMED */
-    bool arm_in_tick; /* its arming is in the tick that runs */
-    int64_t send_by;  /* boot ms: the gate closes */
+    bool armed;          /* the ledger says ARMED */
+    bool arm_in_tick;    /* its arming is in the tick that runs */
+    uint32_t arm_second; /* Front's clock, of the last arming */
+    struct doubt *doubt; /* in the arena; NULL: never was in doubt */
+    int64_t send_by;     /* boot ms: the gate closes */
     bool has_ticket;
     uint64_t ticket;
 

@@ -9,7 +9,7 @@
 #define KAFKA_THREAD_DEAD_MS 60000
 #define PROGRESS_MS 60000
 
-static const char *const part_state_names[] = {"asking", "starting", "parked",
+static const char *const part_state_names[] = {"asking", "starting", "seeding", "parked",
                                                "live",   "recheck",  "stopped"};
 
 static int64_t lag_of(struct engine *en, const struct part *part);

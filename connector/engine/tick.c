@@ -183,6 +183,7 @@ static void take_armings(struct engine *en)
         ledger_arm(&slot->part->ledger, slot->offset, second);
         slot->part->touched = true;
         slot->arm_in_tick = true;
+        slot->arm_second = (uint32_t)second;
         slot->send_by = send_by;
     }
 }

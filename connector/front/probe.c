@@ -95,14 +95,14 @@ enum probe_next probe_answer(struct probe *pb, struct str body, struct arena *a)
     return PROBE_MORE;
 }
 
-enum probe_verdict probe_judge(const struct probe *pb, bool contested)
+enum probe_verdict probe_judge(const struct probe *pb)
 {
     const struct op_probe *rule = &pb->op->probe;
 
     if (pb->n_rows == 0 && !pb->many)
         return pb->whole && rule->absence_proves ? PROBE_ABSENT : PROBE_NONE;
     /* A thing without a time may be older than the command. */
-    if (pb->n_rows == 1 && !pb->many && pb->whole && !contested && rule->time != NULL &&
+    if (pb->n_rows == 1 && !pb->many && pb->whole && rule->time != NULL &&
         pb->rows[0].same_text && pb->rows[0].id.ptr != NULL)
         return PROBE_FOUND;
     return PROBE_OPEN;

@@ -58,7 +58,7 @@ enum probe_verdict {
     PROBE_OPEN    /* rows that may be it: nobody can tell */
 };
 /* Judges the rows that are left after the caller took out what is known to be another
- * command's; `contested`: one of them may be another open doubt's as well. */
-enum probe_verdict probe_judge(const struct probe *pb, bool contested);
+ * command's. */
+enum probe_verdict probe_judge(const struct probe *pb);
 
 #endif

@@ -115,6 +115,29 @@ void consumer_free(struct consumer *c);
 /* Lets go of the handle's queues so that it can be destroyed. */
 void consumer_detach(struct consumer *c);
 
+/* --- reader.c: a stretch of another partition, on the Kafka thread --- */
+
+/* A page that is being filled. Zeroed but for `next`, the first offset wanted; owns what
+ * its records point to. */
+struct page {
+    struct kafka_record *records;
+    size_t n;
+    int64_t next; /* everything before it was read */
+    struct arena arena;
+};
+
+void page_fini(struct page *page);
+
+struct reader;
+
+struct reader *reader_new(const struct kafka_options *o, struct err *e);
+void reader_free(struct reader *r);
+/* Fills the page up to offset `to`, or until it is full. ERR_BUSY: nothing yet, ask
+ * again.
+ */
+int reader_page(struct reader *r, struct kafka_partition at, int64_t to,
+                struct page *page, struct err *e);
+
 /* --- producer.c: the Kafka thread's side --- */
 
 struct producer;
@@ -143,6 +166,7 @@ enum job_type {
     JOB_COMMITTED,
     JOB_WATERMARKS,
     JOB_TOPIC,
+    JOB_READ,
     JOB_PREPARE,
     JOB_PROBE, /* tell when a broker answers again */
     JOB_STATE, /* news, not asked for */
@@ -160,7 +184,8 @@ struct job {
     struct stamp *stamp;
     int64_t asked_ms, due_ms;
 
-    int64_t offset, low, high;
+    int64_t offset, low, high; /* READ: to `high` */
+    struct page page;
     char *metadata;
     size_t metadata_len;
     int32_t count;

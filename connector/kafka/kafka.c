@@ -42,6 +42,7 @@ static void port_resume(void *self, struct kafka_partition at);
 static void port_committed(void *self, struct kafka_partition at);
 static void port_watermarks(void *self, struct kafka_partition at);
 static void port_topic(void *self, const char *topic);
+static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to);
 static int port_submit(void *self, struct kafka_tick *tick);
 static void port_close(void *self);
 static const char *port_intern(void *self, const char *topic);
@@ -83,6 +84,7 @@ struct kafka_port kafka_port(struct kafka *k)
         .committed = port_committed,
         .watermarks = port_watermarks,
         .topic = port_topic,
+        .read = port_read,
         .submit = port_submit,
         .close = port_close,
         .intern = port_intern,
@@ -190,6 +192,13 @@ static bool translate(struct kafka *k, struct job *job, struct kafka_event *ev)
         ev->count = job->count;
         ev->max_bytes = job->max_bytes;
         return true;
+    case JOB_READ:
+        ev->type = KAFKA_READ;
+        ev->records = job->page.records;
+        ev->n_records = job->page.n;
+        ev->low = job->low;
+        ev->offset = job->page.next;
+        return true;
     case JOB_STATE:
         ev->up = job->up;
         return on_state(k, ev, true);
@@ -288,6 +297,18 @@ static void port_topic(void *self, const char *topic)
 
     ask(k, JOB_TOPIC,
         (struct kafka_partition){names_intern(consumer_names(k->consumer), topic), -1});
+}
+
+static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to)
+{
+    struct kafka *k = self;
+    struct job *job = job_new(JOB_READ);
+
+    job->at = (struct kafka_partition){
+        names_intern(consumer_names(k->consumer), at.topic), at.partition};
+    job->low = job->page.next = from;
+    job->high = to;
+    worker_ask(k->worker, job);
 }
 
 static int port_submit(void *self, struct kafka_tick *tick)

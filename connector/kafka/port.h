@@ -96,6 +96,9 @@ enum kafka_event_type {
     KAFKA_WATERMARKS, /* at, low, high (high watermark); error */
     /* at.topic, count (0: does not exist), max_bytes; error: could not be asked */
     KAFKA_TOPIC,
+    /* at, records (lent until the next call of next()), low: where they were asked from,
+     * offset: read to there; error */
+    KAFKA_READ,
     KAFKA_TICK,  /* tick came back */
     KAFKA_STATE, /* up: at least one broker reached; or all gone (error says what) */
     KAFKA_FATAL, /* error: this process must end (exit 1) */
@@ -109,6 +112,8 @@ struct kafka_event {
     /* ASSIGN, REVOKE, LOST: valid until the next call of next(). */
     struct kafka_partition *parts;
     size_t n_parts;
+    struct kafka_record *records; /* READ: value and key only */
+    size_t n_records;
     int64_t assignment;
     int64_t offset, low, high;
     struct str metadata; /* valid until the next call of next() */
@@ -138,6 +143,9 @@ struct kafka_port {
     void (*committed)(void *self, struct kafka_partition at);
     void (*watermarks)(void *self, struct kafka_partition at);
     void (*topic)(void *self, const char *topic);
+    /* Asks for what read_committed shows of any partition in [from, to), a page at a
+     * time: answered by KAFKA_READ, whatever the assignment is by then. */
+    void (*read)(void *self, struct kafka_partition at, int64_t from, int64_t to);
     /* One tick at a time: 0, or -1 when one is running. */
     int (*submit)(void *self, struct kafka_tick *tick);
     /* Leaves the group and closes; KAFKA_REVOKE may come first. Then KAFKA_CLOSED. */

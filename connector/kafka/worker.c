@@ -44,6 +44,7 @@ struct worker {
     bool probing;
     struct job_list waiting; /* questions */
     rd_kafka_t *group, *questions;
+    struct reader *reader;
     struct producer *producer;
     struct kafka_watch *watch;
     char **outputs;
@@ -92,6 +93,7 @@ void job_free(struct job *job)
         return;
     stamp_release(job->stamp);
     mem_free(job->metadata);
+    page_fini(&job->page);
     mem_free(job);
 }
 
@@ -124,7 +126,9 @@ struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
         rd_kafka_conf_set_error_cb(conf, on_error);
         w->questions = client_new(CLIENT_QUESTIONS, conf, e);
     }
-    if (w->questions != NULL && w->wake_fd >= 0)
+    if (w->questions != NULL)
+        w->reader = reader_new(o, e);
+    if (w->reader != NULL && w->wake_fd >= 0)
         w->producer = producer_new(o, group, watch, e);
     if (w->producer != NULL) {
         rc = pthread_create(&w->thread, NULL, thread_main, w);
@@ -133,6 +137,7 @@ struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
         (void)err_set(e, ERR_SYSTEM, "thread: %s", strerror(rc));
     }
     producer_free(w->producer);
+    reader_free(w->reader);
     if (w->questions != NULL)
         rd_kafka_destroy(w->questions);
     worker_free(w);
@@ -215,6 +220,7 @@ static void thread_end(struct worker *w)
 {
     watch_begin(w->watch, "destroy");
     producer_free(w->producer);
+    reader_free(w->reader);
     rd_kafka_destroy_flags(w->questions, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     rd_kafka_destroy_flags(w->group, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     watch_end(w->watch);
@@ -271,6 +277,7 @@ static void serve(struct worker *w, struct job *job)
     case JOB_COMMITTED:
     case JOB_WATERMARKS:
     case JOB_TOPIC:
+    case JOB_READ:
         TAILQ_INSERT_TAIL(&w->waiting, job, link);
         return;
     case JOB_PREPARE:
@@ -404,6 +411,8 @@ static int ask(struct worker *w, struct job *job, struct err *e)
                                 &job->metadata, &job->metadata_len, e);
     } else if (job->type == JOB_WATERMARKS) {
         rc = ask_watermarks(w, job, e);
+    } else if (job->type == JOB_READ) {
+        rc = reader_page(w->reader, job->at, job->high, &job->page, e);
     } else {
         rc = question_topic(w->questions, job->at.topic, QUESTION_SLICE_MS, &job->count,
                             &job->max_bytes, e);

@@ -28,6 +28,8 @@ struct play {
     struct http_call *calls[CALLS_MAX]; /* started, not ended */
     size_t n_calls;
     struct kafka_partition part;
+    struct kafka_record earlier[4]; /* results */
+    size_t n_earlier;
     int64_t committed; /* what the group says of the partition */
     struct str metadata;
     bool silent; /* the group does not answer */
@@ -92,6 +94,25 @@ static void on_committed(void *self, struct kafka_partition at)
                                  .at = at,
                                  .offset = p->committed,
                                  .metadata = p->metadata});
+}
+
+static void on_watermarks(void *self, struct kafka_partition at)
+{
+    struct play *p = self;
+    push(p, (struct kafka_event){
+                .type = KAFKA_WATERMARKS, .at = at, .high = (int64_t)p->n_earlier});
+}
+
+/* The results topic as it was before this engine. */
+static void on_read(void *self, struct kafka_partition at, int64_t from, int64_t to)
+{
+    struct play *p = self;
+    push(p, (struct kafka_event){.type = KAFKA_READ,
+                                 .at = at,
+                                 .records = p->earlier + from,
+                                 .n_records = (size_t)(to - from),
+                                 .low = from,
+                                 .offset = to});
 }
 
 static void on_topic(void *self, const char *topic)
@@ -237,10 +258,21 @@ static int set_up(void **state)
                                          .session_timeout_ms = SESSION_MS,
                                          .drain_ms = 10000,
                                          .seed = 1};
-    struct kafka_port kafka = {
-        next_event,   release,      assign,       unassign, on_partition,
-        on_partition, on_committed, on_committed, on_topic, submit,
-        close_kafka,  intern,       high,         p};
+    struct kafka_port kafka = {.next = next_event,
+                               .release = release,
+                               .assign = assign,
+                               .unassign = unassign,
+                               .pause = on_partition,
+                               .resume = on_partition,
+                               .committed = on_committed,
+                               .watermarks = on_watermarks,
+                               .topic = on_topic,
+                               .read = on_read,
+                               .submit = submit,
+                               .close = close_kafka,
+                               .intern = intern,
+                               .high = high,
+                               .self = p};
     struct http_port http = {http_start, http_cancel, http_reap, p};
     p->ss = schemas_new(NULL, &e);
     p->en = engine_new(&p->options, p->ss, &kafka, &http, &p->clock, &e);

@@ -158,6 +158,89 @@ int result_encode(struct schemas *ss, const struct result *res, struct buf *out)
     return avro_encode(ss, sc, out);
 }
 
+/* A record being read, field after field; `rc` is -1 once one had another type. */
+struct reading {
+    struct cell rec;
+    size_t hint;
+    struct arena *a;
+    int rc;
+};
+
+static struct str get_text(struct reading *r, const char *name)
+{
+    struct cell c;
+    struct str s = STR_NULL;
+
+    if (cell_field(&r->rec, name, &r->hint, &c) && cell_string(&c, r->a, &s) != 0)
+        r->rc = -1;
+    return s;
+}
+
+static int64_t get_number(struct reading *r, const char *name)
+{
+    struct cell c;
+    int64_t n = NO_NUMBER;
+
+    if (cell_field(&r->rec, name, &r->hint, &c) && cell_long(&c, &n) != 0)
+        r->rc = -1;
+    return n;
+}
+
+static bool get_boolean(struct reading *r, const char *name)
+{
+    struct cell c;
+    bool b = false;
+
+    if (cell_field(&r->rec, name, &r->hint, &c) && cell_boolean(&c, &b) != 0)
+        r->rc = -1;
+    return b;
+}
+
+static int outcome_of(struct str name, enum outcome *out)
+{
+    int i;
+
+    for (i = 0; i < OUTCOMES; i++)
+        if (str_is(name, outcome_names[i])) {
+            *out = (enum outcome)i;
+            return 0;
+        }
+    return -1;
+}
+
+int result_decode(struct schemas *ss, struct str value, struct arena *a,
+                  struct result *out, struct err *e)
+{
+    const struct schema *sc;
+    struct reading r = {.a = a};
+    struct cell error;
+    struct str datum;
+
+    *out = (struct result){.http_status = NO_NUMBER};
+    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
+        avro_decode(ss, sc, datum, &r.rec, e) != 0)
+        return -1;
+    if (!str_is(str_of(sc->full_name), "front.Result"))
+        return err_input(e, "RecordUnknown", "no front.Result");
+    out->command_id = get_text(&r, "command_id");
+    if (outcome_of(get_text(&r, "outcome"), &out->outcome) != 0)
+        r.rc = -1;
+    out->http_status = get_number(&r, "http_status");
+    out->resource_id = get_text(&r, "resource_id");
+    out->response = get_text(&r, "response");
+    if (cell_field(&r.rec, "error", &r.hint, &error)) {
+        struct reading inner = {.rec = error, .a = a};
+        out->error.kind = get_text(&inner, "kind");
+    }
+    out->replayed = get_boolean(&r, "replayed");
+    out->recovered = get_boolean(&r, "recovered");
+    out->source_topic = get_text(&r, "source_topic");
+    out->source_partition = get_number(&r, "source_partition");
+    out->source_offset = get_number(&r, "source_offset");
+    out->request_digest = get_text(&r, "request_digest");
+    return r.rc == 0 ? 0 : err_input(e, "BadValue", "a field of another type");
+}
+
 static int print_members(const struct cell *c, struct buf *out)
 {
     bool array = c->node->type == AVRO_ARRAY;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "codec/schemas.h"
 
@@ -43,6 +44,12 @@ struct result {
 
 /* Appends the framed record. -1: over the buffer's ceiling. */
 int result_encode(struct schemas *ss, const struct result *res, struct buf *out);
+
+/* Reads back what a repeated command is answered from: ids, outcome, status, response,
+ * error kind, source, digest, replayed, recovered; the rest is as absent. Texts live in
+ * the arena. -1: no front.Result that can be read. */
+int result_decode(struct schemas *ss, struct str value, struct arena *a,
+                  struct result *out, struct err *e);
 
 /* Avro of any kind as one JSON value (for `tail`): unions unwrapped, timestamps as
  * numbers, bytes as base64. Works for every record whose framing and schema are known. */
