@@ -72,24 +72,40 @@ class Fenced(Fire):
 
 
 class Aborted(Fire):
-    def test_a_tick_of_an_old_generation_is_written_again(self):
-        """A second member joins and leaves: ticks under way are refused by the coordinator."""
+    def test_an_aborted_tick_is_written_again(self):
+        """For a while the group takes no offsets: ticks are aborted, and what was in them comes
+        out later without another call."""
         on_stage = self.open_stage()
         work = load.Load(on_stage, 30, 8)
+        connector = on_stage.start()
+        with on_stage.denied(admin.ResourceType.GROUP, on_stage.group, admin.AclOperation.READ):
+            work.send(300)
+            stage.wait_for("aborted ticks", lambda: connector.metrics()[ABORTED] >= 2)
         work.send(300)
-        on_stage.start()
-        for _ in range(3):
-            other = confluent_kafka.Consumer({
-                "bootstrap.servers": on_stage.bootstrap, "group.id": on_stage.group,
-                "partition.assignment.strategy": "range", "log_level": 0,
-                "enable.auto.commit": False, "session.timeout.ms": 6000})
-            other.subscribe([on_stage.commands])
-            work.send(200)
-            for _ in range(10):
-                other.poll(0.1)
-            other.close()
         on_stage.settle(90)
         load.check(self, work)
+        self.assertEqual(len(on_stage.front.requests()), len(work.names))
+        on_stage.check_counters()
+
+    def test_a_tick_of_an_old_generation_is_refused(self):
+        """The group is told that our member left: until the connector hears of it, its ticks
+        are refused; then it joins again and reads what was not committed. Its POSTs under way
+        are in doubt."""
+        in_flight = 12
+        on_stage = self.open_stage(**{"front.max.in.flight": in_flight})
+        work = load.Load(on_stage, 30, 8)
+        connector = on_stage.start()
+        evictions = 0
+        while connector.metrics()[STALE] == 0:
+            self.assertLess(evictions, 5, "no tick was refused")
+            evictions += 1
+            work.send(300)
+            on_stage.wait_calls(len(on_stage.front.requests()) + 50)
+            on_stage.evict("one")
+            stage.wait_for("another assignment", lambda: len(re.findall(
+                "group.assigned", connector.log.read_text())) > evictions)
+        on_stage.settle(90)
+        load.check(self, work, evictions, evictions * in_flight)
         on_stage.check_counters()
 
 
@@ -192,6 +208,27 @@ class Rebalanced(Fire):
                        lambda: two.metrics()["commands_finished_total"] > 20)
         self.assertEqual(one.terminate(), 0, kafka.tail(one.log))
         work.send(200)
+        on_stage.settle(90)
+        load.check(self, work)
+        on_stage.check_counters()
+
+    def test_a_member_of_another_program_comes_and_goes(self):
+        on_stage = self.open_stage()
+        work = load.Load(on_stage, 30, 8)
+        work.send(300)
+        connector = on_stage.start()
+        for _ in range(3):
+            before = connector.metrics()["rebalances_total"]
+            other = confluent_kafka.Consumer({
+                "bootstrap.servers": on_stage.bootstrap, "group.id": on_stage.group,
+                "partition.assignment.strategy": "range", "log_level": 0,
+                "enable.auto.commit": False, "session.timeout.ms": 6000})
+            other.subscribe([on_stage.commands])
+            work.send(200)
+            stage.wait_for("its assignment", lambda o=other: o.poll(0.1) or o.assignment())
+            other.close()
+            stage.wait_for("two rebalances", lambda b=before: (
+                connector.metrics()["rebalances_total"] >= b + 4))
         on_stage.settle(90)
         load.check(self, work)
         on_stage.check_counters()
