@@ -51,15 +51,17 @@ $(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sandbox: $(BUILD)/front-sandbox
 
-# --- tests: every tests/unit/test_*.c is one cmocka program ---
+# --- tests: every tests/unit/test_*.c is one cmocka program, linked with the other *.c there ---
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
+UNIT_HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+$(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_HELP) $(LIB)
 	@mkdir -p $(@D)
-	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(UNIT_HELP) $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
 
 unit-programs: $(UNIT_BIN)
+.SECONDARY: $(UNIT_HELP)
 
 # The unit tests, plain and with ASan + UBSan; a closing line counts the programs' tests.
 unit: deps
@@ -113,5 +115,5 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
 .PHONY: all catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs
