@@ -73,9 +73,9 @@ unit: deps
 system: deps-test all
 	python3 tests/run.py system
 
-# Unit tests, generated files, then the system tests; the last line sums up.
+# Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
-	$(MAKE) all unit-programs
+	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 

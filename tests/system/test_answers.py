@@ -141,7 +141,6 @@ class Answers(stage.Play):
                          ("FAILED", "front", 400))
 
     def test_a_delete_of_what_is_gone_already_is_done_on_the_second_attempt(self):
-        self.front.on("/comments/x", Answer(500))
         self.front.on("DELETE /tags/tag_1", Answer(500), Answer(404))
         result = self.stage.ask("delete-tag", {"tag_id": "tag_1"})
         self.assertEqual((result.outcome, result.attempts), ("SUCCEEDED", 2))
