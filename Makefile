@@ -56,15 +56,17 @@ demo: deps
 	@$(MAKE) --no-print-directory all sandbox
 	@tests/sandbox/demo.sh
 
-# --- tests: every tests/unit/test_*.c is one cmocka program ---
+# --- tests: every tests/unit/test_*.c is one cmocka program, linked with the other *.c there ---
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
+UNIT_HELP := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 
-$(BUILD)/tests/unit/%: tests/unit/%.c $(LIB)
+$(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_HELP) $(LIB)
 	@mkdir -p $(@D)
-	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(UNIT_HELP) $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
 
 unit-programs: $(UNIT_BIN)
+.SECONDARY: $(UNIT_HELP)
 
 # The unit tests, plain and with ASan + UBSan; a closing line counts the programs' tests.
 unit: deps
@@ -76,7 +78,7 @@ unit: deps
 system: deps-test all sandbox
 	python3 tests/run.py system
 
-# Unit tests, generated files, then the system tests; the last line sums up.
+# Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
@@ -125,5 +127,5 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
 .PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas system test unit unit-deps unit-programs

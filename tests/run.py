@@ -4,7 +4,7 @@ test failed or none ran.
 
 Usage: run.py unit FOLDER...        the unit test programs of the folders
        run.py system [WORD]...      the system tests, or those whose names contain a WORD
-       run.py all FOLDER...         both, and the tests of the schemas' generator
+       run.py all FOLDER...         both, the tests of the schemas' generator and the sandbox's
 
 A unit test program is a cmocka one: its own output is shown when it fails. The system tests run
 in one process of build/venv, with one Kafka."""
@@ -134,7 +134,8 @@ def main():
     else:
         sums = [run_program(path) for folder in rest for path in programs(folder)]
     if mode == "all":
-        sums += [check_generated(), run_python(os.path.join(TESTS, "unit")), run_system()]
+        sums += [check_generated(), run_python(os.path.join(TESTS, "unit")),
+                 run_python(os.path.join(TESTS, "sandbox")), run_system()]
     passed, failed = (sum(column) for column in zip((0, 0), *sums))
     print(f"{passed} passed, {failed} failed")
     sys.exit(0 if failed == 0 and passed > 0 else 1)

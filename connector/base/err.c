@@ -5,33 +5,26 @@
 #include <stdio.h>
 #include <string.h>
 
+static void fill(struct err *e, enum err_kind kind, const char *reason, const char *fmt,
+                 va_list ap) __attribute__((format(printf, 4, 0)));
+
 int err_set(struct err *e, enum err_kind kind, const char *fmt, ...)
 {
-    char text[sizeof(e->text)];
     va_list ap;
 
-    /* Formatted aside first: an argument may be e->text itself. */
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    fill(e, kind, NULL, fmt, ap);
     va_end(ap);
-    err_clear(e);
-    e->kind = kind;
-    memcpy(e->text, text, sizeof(text));
     return -1;
 }
 
 int err_input(struct err *e, const char *reason, const char *fmt, ...)
 {
-    char text[sizeof(e->text)];
     va_list ap;
 
     va_start(ap, fmt);
-    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    fill(e, ERR_INPUT, reason, fmt, ap);
     va_end(ap);
-    err_clear(e);
-    e->kind = ERR_INPUT;
-    e->reason = reason;
-    memcpy(e->text, text, sizeof(text));
     return -1;
 }
 
@@ -56,4 +49,17 @@ void err_clear(struct err *e)
     e->code = 0;
     e->reason = NULL;
     e->text[0] = '\0';
+}
+
+static void fill(struct err *e, enum err_kind kind, const char *reason, const char *fmt,
+                 va_list ap)
+{
+    char text[sizeof(e->text)];
+
+    /* Formatted aside first: an argument may be e->text itself. */
+    (void)vsnprintf(text, sizeof(text), fmt, ap);
+    err_clear(e);
+    e->kind = kind;
+    e->reason = reason;
+    memcpy(e->text, text, sizeof(text));
 }

@@ -9,8 +9,10 @@
 #include "engine/internal.h"
 #include "front/auth.h"
 #include "front/reply.h"
+#include "front/request.h"
 
 #define ME_RETRY_MAX_MS 30000
+#define ME_BODY_MAX ((size_t)64 * 1024)
 #define ARM_RETRY_MS 50
 #define DOUBT_WAIT_MS 10000 /* before the first look, in the process that called */
 
@@ -20,6 +22,8 @@ static struct slot *next_slot(struct engine *en);
 static bool may_dispatch(const struct engine *en);
 static bool serve(struct engine *en, struct slot *slot);
 static void start_call(struct engine *en, struct slot *slot);
+static void run_call(struct engine *en, struct call *call, const struct request *req,
+                     const char *authorization, size_t body_max);
 static const char *authorize(struct engine *en, struct slot *slot, struct arena *a);
 static void want_me(struct engine *en);
 static void start_me(struct engine *en);
@@ -50,6 +54,10 @@ void dispatch_init(struct engine *en)
     for (size_t i = 0; i < places; i++) {
         struct call *call = &en->calls[i];
         http_call_init(&call->http);
+        call->http.timeout_ms = en->o.timeout_ms;
+        call->http.gate = gate;
+        call->http.done = call_done;
+        call->http.owner = call;
         arena_init(&call->arena, 1024);
         call->en = en;
         TAILQ_INSERT_TAIL(&en->free_calls, call, link);
@@ -235,32 +243,35 @@ static void start_call(struct engine *en, struct slot *slot)
                      "this operation needs front.app.uid and front.app.secret");
         return;
     }
-    struct http_call *http = &call->http;
-    http->method = slot->req.method;
-    http->path = slot->req.path;
-    http->query = slot->req.query;
-    http->authorization = authorization;
-    http->accept = NULL;
-    http->content_type = slot->req.content_type;
-    http->headers = slot->req.headers;
-    http->n_headers = slot->req.n_headers;
-    http->body = slot->req.body;
-    http->timeout_ms = en->o.timeout_ms;
-    http->body_max = (size_t)en->o.max_response_bytes;
-    http->gate = gate;
-    http->done = call_done;
-    http->owner = call;
     call->slot = slot;
     call->op = slot->op;
-    call->refused = false;
     call->ticket = slot->ticket;
-    call->started_ms = en->now;
     slot->has_ticket = false;
     slot->call = call;
     slot->tries++;
     if (slot->started_at == 0)
         slot->started_at = clock_wall(en->clock);
     slot_move(en, slot, SLOT_CALLING);
+    run_call(en, call, &slot->req, authorization, (size_t)en->o.max_response_bytes);
+}
+
+/* What is alike in every call. The call has its slot and its ticket; it leaves the free
+ * ones. */
+static void run_call(struct engine *en, struct call *call, const struct request *req,
+                     const char *authorization, size_t body_max)
+{
+    struct http_call *http = &call->http;
+    http->method = req->method;
+    http->path = req->path;
+    http->query = req->query;
+    http->authorization = authorization;
+    http->content_type = req->content_type;
+    http->headers = req->headers;
+    http->n_headers = req->n_headers;
+    http->body = req->body;
+    http->body_max = body_max;
+    call->refused = false;
+    call->started_ms = en->now;
     TAILQ_REMOVE(&en->free_calls, call, link);
     TAILQ_INSERT_TAIL(&en->running, call, link);
     en->in_flight++;
@@ -269,38 +280,16 @@ static void start_call(struct engine *en, struct slot *slot)
     (void)rc;
 }
 
-/* A read-only request about a slot in doubt. It changes nothing of the slot's own call.
- */
+/* A request that reads, about a slot in doubt; nothing of the slot's own call changes. */
 void dispatch_look(struct engine *en, struct slot *slot, const struct request *req)
 {
     struct call *call = TAILQ_FIRST(&en->free_calls);
-    struct http_call *http = &call->http;
-    TAILQ_REMOVE(&en->free_calls, call, link);
-    TAILQ_INSERT_TAIL(&en->running, call, link);
-    http->method = HTTP_GET;
-    http->path = req->path;
-    http->query = req->query;
-    http->authorization = en->authorization;
-    http->accept = http->content_type = NULL;
-    http->headers = NULL;
-    http->n_headers = 0;
-    http->body = STR_NULL;
-    http->timeout_ms = en->o.timeout_ms;
-    http->body_max = (size_t)en->o.max_response_bytes;
-    http->gate = gate;
-    http->done = call_done;
-    http->owner = call;
     call->slot = slot;
     call->op = req->row;
-    call->refused = false;
-    call->started_ms = en->now;
     call->ticket = quota_sent(en->quota, QUOTA_HIGH, en->now);
     slot->call = call;
     slot_move(en, slot, SLOT_PROBING);
-    en->in_flight++;
-    int rc = en->http.start(en->http.self, http);
-    assert(rc == 0); /* as many places as calls */
-    (void)rc;
+    run_call(en, call, req, en->authorization, (size_t)en->o.max_response_bytes);
 }
 
 static const char *authorize(struct engine *en, struct slot *slot, struct arena *a)
@@ -325,31 +314,12 @@ static void want_me(struct engine *en)
 
 static void start_me(struct engine *en)
 {
+    static const struct request me = {.method = HTTP_GET, .path = "/me"};
     struct call *call = TAILQ_FIRST(&en->free_calls);
-    struct http_call *http = &call->http;
-    TAILQ_REMOVE(&en->free_calls, call, link);
-    TAILQ_INSERT_TAIL(&en->running, call, link);
-    http->method = HTTP_GET;
-    http->path = "/me";
-    http->query = http->accept = http->content_type = NULL;
-    http->authorization = en->authorization;
-    http->headers = NULL;
-    http->n_headers = 0;
-    http->body = STR_NULL;
-    http->timeout_ms = en->o.timeout_ms;
-    http->body_max = 64 * 1024;
-    http->gate = gate;
-    http->done = call_done;
-    http->owner = call;
     call->slot = NULL;
-    call->refused = false;
-    call->started_ms = en->now;
     call->ticket = quota_sent(en->quota, QUOTA_HIGH, en->now);
     en->me_call = call;
-    en->in_flight++;
-    int rc = en->http.start(en->http.self, http);
-    assert(rc == 0);
-    (void)rc;
+    run_call(en, call, &me, en->authorization, ME_BODY_MAX);
 }
 
 static void me_ended(struct engine *en, struct call *call)

@@ -103,20 +103,20 @@ struct object *find_object(struct sandbox *sb, enum kind kind, const char *id)
     return obj;
 }
 
-struct object *find_param(struct call *c, enum kind kind, const char *param)
+static struct object *find_or_say(struct call *c, enum kind kind, const char *id)
 {
-    const char *id = call_param(c, param);
     struct object *obj = id != NULL ? find_object(c->sb, kind, id) : NULL;
     if (obj == NULL)
         call_unknown(c, kind, id != NULL ? id : "");
     return obj;
 }
 
+struct object *find_param(struct call *c, enum kind kind, const char *param)
+{
+    return find_or_say(c, kind, call_param(c, param));
+}
+
 struct object *find_field(struct call *c, enum kind kind, const char *name)
 {
-    const char *id = call_text(c, name);
-    struct object *obj = id != NULL ? find_object(c->sb, kind, id) : NULL;
-    if (obj == NULL)
-        call_unknown(c, kind, id != NULL ? id : "");
-    return obj;
+    return find_or_say(c, kind, call_text(c, name));
 }

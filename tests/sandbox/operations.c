@@ -280,18 +280,22 @@ static void run_relation(struct call *c, struct object *obj, const struct relati
         run_create(c, r->other, obj, r);
 }
 
-/* /collection, /collection/{id}, /collection/{id}/relation; "company" and "analytics" are
- * prefixes that say nothing. */
+/* Where the collection stands; "company" and "analytics" before it say nothing. */
+static size_t collection_at(const struct operation *op)
+{
+    const char *first = op->segments[0];
+    size_t at = strcmp(first, "company") == 0 || strcmp(first, "analytics") == 0 ? 1 : 0;
+    if (at + 2 == op->n_segments && op->params[at + 1] == NULL)
+        at++; /* /contacts/custom_fields */
+    return at;
+}
+
+/* /collection, /collection/{id}, /collection/{id}/relation. */
 static void run_generic(struct call *c)
 {
     const struct operation *op = c->op;
     struct relation r;
-    size_t at = strcmp(op->segments[0], "company") == 0 ||
-                        strcmp(op->segments[0], "analytics") == 0
-                    ? 1
-                    : 0;
-    if (at + 2 == op->n_segments && op->params[at + 1] == NULL)
-        at++; /* /contacts/custom_fields */
+    size_t at = collection_at(op);
     enum kind kind = kind_of_collection(op->segments[at]);
     if (at + 1 == op->n_segments) {
         run_collection(c, kind);
@@ -310,12 +314,7 @@ static void run_generic(struct call *c)
 static bool generic_fits(const struct operation *op)
 {
     struct relation r;
-    size_t at = strcmp(op->segments[0], "company") == 0 ||
-                        strcmp(op->segments[0], "analytics") == 0
-                    ? 1
-                    : 0;
-    if (at + 2 == op->n_segments && op->params[at + 1] == NULL)
-        at++;
+    size_t at = collection_at(op);
     if (at >= op->n_segments || op->segments[at] == NULL)
         return false;
     enum kind kind = kind_of_collection(op->segments[at]);

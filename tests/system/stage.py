@@ -6,11 +6,15 @@ its own, so nothing is shared but the broker."""
 
 import atexit
 import collections
+import contextlib
+import json
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -34,6 +38,7 @@ BUILD = ROOT / os.environ.get("BUILD", "build")
 BINARY = str(BUILD / "front-connector")
 TOKEN = "token-of-the-tests"
 APP_UID, APP_SECRET = "app-uid", "app-secret-of-the-tests"
+SECRETS = TOKEN, APP_SECRET
 
 
 class World:
@@ -124,6 +129,9 @@ class Connector:
             return e.code, e.read().decode()
         except OSError as e:
             return 0, str(e)
+
+    def status(self):
+        return json.loads(self.page("/status")[1])
 
     def wait_ready(self, timeout_s=40):
         deadline = time.monotonic() + timeout_s
@@ -249,6 +257,46 @@ class Stage:
         # A fresh topic is served when its leader is known to the one broker's metadata.
         wait_for(f"topic {topic}", lambda: topic in self.admin.list_topics(timeout=10).topics)
 
+    def configure(self, topic, name, value):
+        """Changes a property of a topic; returns when the broker says that it holds."""
+        change = admin.ConfigResource(admin.ResourceType.TOPIC, topic, incremental_configs=[
+            admin.ConfigEntry(name, value, incremental_operation=admin.AlterConfigOpType.SET)])
+        self.admin.incremental_alter_configs([change])[change].result(30)
+        asked = admin.ConfigResource(admin.ResourceType.TOPIC, topic)
+        wait_for(f"{name} of {topic}", lambda: self.admin.describe_configs(
+            [asked])[asked].result(10)[name].value == value)
+
+    @contextlib.contextmanager
+    def denied(self, kind, name, operation):
+        """While it lasts nobody has the right to `operation` on this one resource."""
+        rule = (kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation,
+                admin.AclPermissionType.DENY)
+        for future in self.admin.create_acls([admin.AclBinding(*rule)]).values():
+            future.result(20)
+        try:
+            yield
+        finally:
+            for future in self.admin.delete_acls([admin.AclBindingFilter(*rule)]).values():
+                future.result(20)
+
+    def evict(self, instance):
+        """Tells the group that a static member left, as Kafka's own tools do; the client has no
+        call for it. LeaveGroup version 3, to the one broker."""
+        def text(value):
+            return struct.pack(">h", len(value)) + value.encode()
+
+        request = (struct.pack(">hhi", 13, 3, 1) + text("evict") + text(self.group)
+                   + struct.pack(">i", 1) + text("") + text(instance))
+        host, _, port = self.bootstrap.partition(":")
+        with socket.create_connection((host, int(port)), 10) as broker:
+            broker.sendall(struct.pack(">i", len(request)) + request)
+            answer = broker.makefile("rb")
+            size, = struct.unpack(">i", answer.read(4))
+            # Correlation id, throttle time, the group's error; then the members.
+            error, = struct.unpack(">h", answer.read(size)[8:10])
+        if error:
+            raise AssertionError(f"LeaveGroup of {instance}: error {error}")
+
     def open_reader(self):
         self.reader = confluent_kafka.Consumer({
             "bootstrap.servers": self.bootstrap, "group.id": self.group + "-reader", "log_level": 0,
@@ -316,6 +364,11 @@ class Stage:
         self.connectors.append(connector)
         return connector.wait_ready() if ready else connector
 
+    def wait_calls(self, count, timeout_s=60):
+        """Until Front has got so many calls."""
+        wait_for(f"call {count} at Front", lambda: len(self.front.requests()) >= count,
+                 timeout_s, 0.01)
+
     # --- what came out ---
 
     def results(self):
@@ -334,6 +387,16 @@ class Stage:
                                      + self.explain())
             self.read(0.2)
         return self.by_id[command_id][0]
+
+    def reply(self, command_id, timeout_s=20):
+        """The copy of a result in the reply topic, waited for."""
+        self.flush()
+
+        def there():
+            self.read(0.1)
+            return [o for o in self.out
+                    if o.topic == self.replies and o.command_id == command_id]
+        return wait_for(f"reply to {command_id}", there, timeout_s)[0]
 
     def ask(self, operation, params=None, body=None, **more):
         """Sends a command and waits for its result."""
@@ -393,32 +456,54 @@ class Stage:
                          + kafka.tail(c.log, 12) for c in self.connectors[-2:])
 
     def check_counters(self):
-        """received = finished + dead letters + returned + open, on every living instance."""
+        """received = finished + dead letters + returned, and nothing open: on every living
+        instance, on both of its pages."""
         for connector in self.connectors:
             if connector.running():
-                def balanced(c=connector):
-                    m = c.metrics()
-                    return (m["commands_received_total"] == m["commands_finished_total"]
-                            + m["dead_letters_total"] + m["commands_returned_total"]
-                            + m["commands_open"]) and m["commands_open"] == 0
-                try:
-                    wait_for("balance", balanced, 10)
-                except AssertionError:
-                    m = connector.metrics()
-                    raise AssertionError("the counters do not add up: " + ", ".join(
-                        f"{n} {m[n]:.0f}" for n in (
-                            "commands_received_total", "commands_finished_total",
-                            "dead_letters_total", "commands_returned_total",
-                            "commands_open"))) from None
+                counted = wait_for(f"end of open work of {connector.name}",
+                                   lambda c=connector: self.counted(c), 10)
+                for page, (received, *ended) in counted.items():
+                    if received != sum(ended):
+                        raise AssertionError(f"the counters of {page} do not add up: received, "
+                                             f"finished, dead letters, returned: "
+                                             f"{received}, {ended}")
+
+    @staticmethod
+    def counted(connector):
+        """Received, finished, dead letters and returned by page; None while work is open."""
+        m, identity = connector.metrics(), connector.status()["identity"]
+        if m["commands_open"] or identity["open"]:
+            return None
+        return {"/metrics": [m[name] for name in (
+                    "commands_received_total", "commands_finished_total", "dead_letters_total",
+                    "commands_returned_total")],
+                "/status": [identity[name] for name in (
+                    "received", "finished", "dead_letters", "returned")]}
 
     def close(self):
+        """Ends all of it. No log of a connector may hold a secret."""
         for connector in self.connectors:
             if connector.running():
                 connector.kill()
         if self.reader:
             self.reader.close()
         self.front.close()
+        leaks = [c.name for c in self.connectors
+                 if any(secret in c.log.read_text(errors="replace") for secret in SECRETS)]
         shutil.rmtree(self.folder, ignore_errors=True)
+        if leaks:
+            raise AssertionError(f"a secret is in the log of {leaks}")
+
+
+class Scene(unittest.TestCase):
+    """A class of tests each of which opens a stage of its own."""
+
+    maxDiff = 4000
+
+    def open_stage(self, *arguments, **options):
+        on_stage = Stage(*arguments, **options)
+        self.addCleanup(on_stage.close)
+        return on_stage
 
 
 class Play(unittest.TestCase):

@@ -141,27 +141,24 @@ class Answers(stage.Play):
                          ("FAILED", "front", 400))
 
     def test_a_delete_of_what_is_gone_already_is_done_on_the_second_attempt(self):
-        self.front.on("/comments/x", Answer(500))
         self.front.on("DELETE /tags/tag_1", Answer(500), Answer(404))
         result = self.stage.ask("delete-tag", {"tag_id": "tag_1"})
         self.assertEqual((result.outcome, result.attempts), ("SUCCEEDED", 2))
 
 
-class NobodyThere(unittest.TestCase):
+class NobodyThere(stage.Scene):
     """Never sent is no attempt: a call to a closed port is repeated, a POST as well."""
 
     def test_front_is_down_and_comes_back(self):
         probe = scripted.Front()
         port = probe.server.server_address[1]
         probe.close()
-        on_stage = stage.Stage(**{**FAST, "front.url": f"http://127.0.0.1:{port}"})
-        self.addCleanup(on_stage.close)
-        on_stage.start(ready=False)
+        on_stage = self.open_stage(**{**FAST, "front.url": f"http://127.0.0.1:{port}"})
+        connector = on_stage.start(ready=False)
         on_stage.command("post", "add-comment", {"conversation_id": "cnv_1"}, {"body": "Hi"})
         on_stage.flush()
-        connector = on_stage.connectors[0]
-        stage.wait_for("refused connections", lambda: connector.running() and
-                       connector.page("/metrics")[0] == 200 and
+        connector.wait_line("front.unreachable")
+        stage.wait_for("the command", lambda:
                        connector.metrics()["commands_received_total"] == 1)
         on_stage.read(1)
         self.assertNotIn("post", on_stage.by_id)

@@ -1,267 +1,191 @@
-"""The bridge on real Kafka: one result per command, nothing twice, through crashes."""
-import json
-import os
+"""The bridge as a whole: what Front answers becomes an outcome, what cannot be decoded a dead
+letter, and neither kill -9, a second instance nor a fenced producer loses or doubles any."""
+
 import random
-import sys
-import tempfile
-import time
 import unittest
 
-sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "kafka"))
-import kafka  # noqa: E402
-from client import Codec, Connector, Topics  # noqa: E402
-from standin import Front  # noqa: E402
+import confluent_kafka
 
-COMMAND = Codec("records/Command.avsc")
-RESULT = Codec("records/Result.avsc")
-TYPED_COMMENT = Codec("commands/AddComment.avsc")
+import avro
+import kafka
+import load
+import stage
+from front import Answer
+
+COMMANDS, KEYS, KILLS = 2000, 60, 5
+MAX_IN_FLIGHT = 64  # the default: as many calls may be in doubt after a death
+
+LIMITED = Answer(429, headers={"Retry-After": "1", "X-Front-Tier": "2"})
+PATCH, POST, GET = "update-conversation", "add-comment", "get-conversation-by-id"
+
+OUTCOMES = [  # operation, conversation, body, Front's answers, outcome, status, kind of error
+    (PATCH, "cnv_1", {"status": "archived"}, [Answer(204)], "SUCCEEDED", 204, None),
+    (POST, "cnv_2", {"body": "hi"}, [Answer(201)], "SUCCEEDED", 201, None),
+    (GET, "cnv_3", None, [Answer(200)], "SUCCEEDED", 200, None),
+    ("list-tags", None, None, [], "SUCCEEDED", 200, None),
+    (GET, "cnv_404", None, [Answer(404)], "FAILED", 404, "front"),
+    (GET, "cnv_403", None, [Answer(403)], "FAILED", 403, "front"),
+    (GET, "cnv_garbage", None, [Answer(200, b"{not json")], "SUCCEEDED", 200, None),
+    (GET, "cnv_500", None, [Answer(500)], "FAILED", 500, "retries-exhausted"),
+    (POST, "cnv_500", {"body": "hi"}, [Answer(500)], "IN_DOUBT", 500, "no-answer"),
+    (POST, "cnv_reset", {"body": "hi"}, [Answer(how="reset")], "IN_DOUBT", None, "no-answer"),
+    (POST, "cnv_timeout", {"body": "hi"}, [Answer(how="none")], "IN_DOUBT", None, "no-answer"),
+    (POST, "cnv_429", {"body": "hi"}, [LIMITED, LIMITED, Answer(201)], "SUCCEEDED", 201, None),
+    ("update-conversaton", "cnv_1", None, [], "REJECTED", None, "unknown-operation"),
+    (PATCH, "..", None, [], "REJECTED", None, "invalid-command"),
+    (PATCH, None, None, [], "REJECTED", None, "invalid-command"),
+    (PATCH, "cnv_1", {"statu": "open"}, [], "REJECTED", None, "invalid-command"),
+    (PATCH, "cnv_1", {"status": 7}, [], "REJECTED", None, "invalid-command"),
+]
+
+GOOD = avro.command("list-tags", command_id="good")
+
+DEAD_LETTERS = [  # value, reason
+    (None, "Empty"), (b"plain", "NotFramed"), (b"\xc3\x01" + b"x" * 20, "SchemaUnknown"),
+    (GOOD[:-3], "Truncated"), (GOOD + b"x", "TrailingBytes"),
+    (b'{"operation":1}', "WrongFormat"),
+    (GOOD[:10] + b"\x02\x80\x80\x80\x0axx", "Truncated"),
+    (GOOD.replace(b"list-tags", b"list\xff\xfe\xfd\xfcs"), "BadUtf8"),
+]
 
 
-def setUpModule():
-    global broker
-    broker = kafka.start()
+def path_of(operation, conversation):
+    return f"/conversations/{conversation}" + ("/comments" if operation == POST else "")
 
 
-def tearDownModule():
-    broker.remove()
-
-
-def command(operation, command_id=None, body=None, **params):
-    return COMMAND.encode({"command_id": command_id, "operation": operation, "params": params,
-                           "body": None if body is None else json.dumps(body),
-                           "attachments": [], "method": None, "path": None, "query": {},
-                           "headers": {}})
-
-
-class Bridge(unittest.TestCase):
-    def setUp(self):
-        self.front = Front()
-        self.folder = tempfile.TemporaryDirectory()
-        self.connectors = []
-
-    def tearDown(self):
-        for connector in self.connectors:
-            if connector.process.poll() is None:
-                connector.kill()
-            self.assertNotIn("planted-secret-token", connector.log_text())
-        self.front.close()
-        self.folder.cleanup()
-
-    def connector(self, topics, **settings):
-        connector = Connector(self.folder.name, topics, self.front, **settings)
-        self.connectors.append(connector)
-        return connector.start()
-
-    def check_identity(self, connector):
-        i = connector.identity()
-        self.assertEqual(i["received"],
-                         i["finished"] + i["dead_letters"] + i["returned"] + i["open"])
+class Bridge(stage.Scene):
+    def finish(self, on_stage):
+        """Every command has one answer, the counters add up, Front was shown the token; the
+        instances that run end well."""
+        on_stage.settle()
+        on_stage.check_counters()
+        self.assertEqual({r.headers["authorization"] for r in on_stage.front.requests()},
+                         {f"Bearer {stage.TOKEN}"})
+        for connector in on_stage.connectors:
+            if connector.running():
+                self.assertEqual(connector.terminate(), 0, kafka.tail(connector.log))
 
     def test_outcomes_by_what_front_answers(self):
-        rows = [  # operation, params, body, outcome, status, kind
-            ("update-conversation", {"conversation_id": "cnv_1"}, {"status": "archived"},
-             "SUCCEEDED", 204, None),
-            ("add-comment", {"conversation_id": "cnv_2"}, {"body": "hi"}, "SUCCEEDED", 201, None),
-            ("get-conversation-by-id", {"conversation_id": "cnv_3"}, None, "SUCCEEDED", 200, None),
-            ("list-tags", {}, None, "SUCCEEDED", 200, None),
-            ("get-conversation-by-id", {"conversation_id": "cnv_404"}, None,
-             "FAILED", 404, "front"),
-            ("get-conversation-by-id", {"conversation_id": "cnv_403"}, None,
-             "FAILED", 403, "front"),
-            ("get-conversation-by-id", {"conversation_id": "cnv_garbage"}, None,
-             "SUCCEEDED", 200, None),
-            ("get-conversation-by-id", {"conversation_id": "cnv_500"}, None,
-             "FAILED", 500, "retries-exhausted"),
-            ("add-comment", {"conversation_id": "cnv_500"}, {"body": "hi"},
-             "IN_DOUBT", 500, "no-answer"),
-            ("add-comment", {"conversation_id": "cnv_reset"}, {"body": "hi"},
-             "IN_DOUBT", None, "no-answer"),
-            ("add-comment", {"conversation_id": "cnv_timeout"}, {"body": "hi"},
-             "IN_DOUBT", None, "no-answer"),
-            ("add-comment", {"conversation_id": "cnv_429"}, {"body": "hi"},
-             "SUCCEEDED", 201, None),
-            ("update-conversaton", {"conversation_id": "cnv_1"}, None,
-             "REJECTED", None, "unknown-operation"),
-            ("update-conversation", {"conversation_id": ".."}, None,
-             "REJECTED", None, "invalid-command"),
-            ("update-conversation", {}, None, "REJECTED", None, "invalid-command"),
-            ("update-conversation", {"conversation_id": "cnv_1"}, {"statu": "open"},
-             "REJECTED", None, "invalid-command"),
-            ("update-conversation", {"conversation_id": "cnv_1"}, {"status": 7},
-             "REJECTED", None, "invalid-command"),
-        ]
-        topics = Topics(broker.bootstrap)
-        connector = self.connector(topics, front_timeout_ms=2000, retry_max_attempts=2,
-                                   retry_backoff_ms=10)
-        topics.produce([("k%d" % n, command(op, "c%d" % n, body, **params), None)
-                        for n, (op, params, body, *_) in enumerate(rows)])
-        results = {r["command_id"]: r for r in
-                   (RESULT.decode(m.value()) for m in topics.read("results", len(rows)))}
-        self.assertEqual(len(results), len(rows))
-        for n, (op, params, _, outcome, status, kind) in enumerate(rows):
-            with self.subTest(op=op, params=params):
-                r = results["c%d" % n]
-                self.assertEqual((r["outcome"], r["http_status"]), (outcome, status), r)
-                self.assertEqual(r["error"] and r["error"]["kind"], kind)
-        self.assertIn("update-conversation", results["c12"]["error"]["message"])
-        self.assertIn("status", results["c15"]["error"]["message"])
-        self.assertEqual(results["c6"]["content"], b"{not json")
-        for path in ("/conversations/cnv_reset/comments", "/conversations/cnv_timeout/comments",
-                     "/conversations/cnv_500/comments"):
-            self.assertEqual(len([c for c in self.front.calls() if c["path"] == path]), 1, path)
-        self.check_identity(connector)
-        self.assertEqual(connector.stop(), 0)
+        on_stage = self.open_stage(**{"front.timeout.ms": 2000, "retry.max.attempts": 2,
+                                      "retry.backoff.ms": 10})
+        for operation, conversation, _, answers, *_ in OUTCOMES:
+            if answers:
+                on_stage.front.on(path_of(operation, conversation), *answers)
+        on_stage.start()
+        for n, (operation, conversation, body, *_) in enumerate(OUTCOMES):
+            params = {} if conversation is None else {"conversation_id": conversation}
+            on_stage.command(f"c{n}", operation, params, body, key=f"k{n}")
+        on_stage.settle()
+        self.assertEqual(len(on_stage.results()), len(OUTCOMES))
+        for n, (operation, conversation, _, _, *expected) in enumerate(OUTCOMES):
+            with self.subTest(operation=operation, conversation=conversation):
+                result = on_stage.answer(f"c{n}")
+                self.assertEqual([result.outcome, result.http_status,
+                                  result.error and result.error["kind"]], expected)
+        self.assertIn("update-conversation", on_stage.answer("c12").error["message"])
+        self.assertIn("status", on_stage.answer("c15").error["message"])
+        self.assertEqual(on_stage.answer("c6").content, b"{not json")
+        for conversation in ("cnv_500", "cnv_reset", "cnv_timeout"):
+            path = path_of(POST, conversation)
+            self.assertEqual(len(on_stage.front.requests(path)), 1, path)
+        self.finish(on_stage)
 
     def test_what_cannot_be_decoded_is_a_dead_letter(self):
-        good = command("list-tags", "good")
-        bad = [(None, "Empty"), (b"plain", "NotFramed"), (b"\xc3\x01" + b"x" * 20, "SchemaUnknown"),
-               (good[:-3], "Truncated"), (good + b"x", "TrailingBytes"),
-               (b"{\"operation\":1}", "WrongFormat"), (good[:10] + b"\x02\x80\x80\x80\x0axx",
-                                                       "Truncated"),
-               (good.replace(b"list-tags", b"list\xff\xfe\xfd\xfcs"), "BadUtf8")]
-        topics = Topics(broker.bootstrap)
-        connector = self.connector(topics)
-        topics.produce([("k", value, [("trace", b"t%d" % n)])
-                        for n, (value, _) in enumerate(bad)] + [("k", good, None)])
-        results = topics.read("results", 1)
-        letters = topics.read("dead-letters", len(bad))
-        self.assertEqual([RESULT.decode(m.value())["command_id"] for m in results], ["good"])
-        self.assertEqual(len(letters), len(bad))
-        for letter in letters:
-            headers = dict(letter.headers())
-            value, reason = bad[int(headers["trace"].decode()[1:])]
-            self.assertEqual((letter.key(), letter.value()), (b"k", value))
-            self.assertEqual(headers["__connect.errors.exception.class.name"].decode(), reason)
-            self.assertEqual(headers["__connect.errors.topic"].decode(),
-                             topics.topic("commands"))
-        self.check_identity(connector)
+        on_stage = self.open_stage()
+        on_stage.start()
+        places = [on_stage.send(value, "k", [("trace", b"t%d" % n)])
+                  for n, (value, _) in enumerate(DEAD_LETTERS)]
+        on_stage.send(GOOD, "k")
+        on_stage.settle()
+        self.assertEqual([r.command_id for r in on_stage.results()], ["good"])
+        self.assertEqual(len(on_stage.dead_letters()), len(DEAD_LETTERS))
+        for n, (value, reason) in enumerate(DEAD_LETTERS):
+            with self.subTest(value=value, reason=reason):
+                letter = on_stage.dead_letter(places[n])
+                self.assertEqual((letter.key, letter.value), (b"k", value))
+                self.assertEqual(letter.text("trace"), f"t{n}")
+                self.assertEqual(letter.text("__connect.errors.exception.class.name"), reason)
+                self.assertEqual(letter.text("__connect.errors.topic"), on_stage.commands)
+        self.finish(on_stage)
 
     def test_nothing_lost_nothing_twice_through_kill_9(self):
-        count, keys, kills = 2000, 60, 5
-        chance = random.Random(20261124)
-        topics = Topics(broker.bootstrap)
-        records = []
-        for n in range(count):
-            conversation = "cnv_%d" % (n % keys)
-            if n % 2:
-                value = command("add-comment", "c%d" % n, {"body": "n%d" % n},
-                                conversation_id=conversation)
-            else:
-                value = command("update-conversation", "c%d" % n, {"status": "archived",
-                                                                   "description": "n%d" % n},
-                                conversation_id=conversation)
-            records.append((conversation, value, None))
-        connector = self.connector(topics)
-        connector.wait_ready()
-        topics.produce(records)
-        for kill in range(kills):
-            target = (kill + 1) * count // (kills + 1) - chance.randrange(100)
-            end = time.monotonic() + 60
-            while len(self.front.calls()) < target and time.monotonic() < end:
-                time.sleep(0.005)
+        """The deaths are spread over the whole work; one may come before the connector is
+        ready again."""
+        seed = 20261124
+        chance = random.Random(seed)
+        on_stage = self.open_stage()
+        work = load.Load(on_stage, KEYS, seed)
+        connector = on_stage.start()
+        work.send(COMMANDS)
+        for kill in range(1, KILLS + 1):
+            on_stage.wait_calls(kill * COMMANDS // (KILLS + 1) - chance.randrange(100))
             connector.kill()
             connector.start()
-        messages = topics.read("results", count, deadline_s=120)
-        results = [RESULT.decode(m.value()) for m in messages]
-        ids = [r["command_id"] for r in results]
-        self.assertEqual(len(ids), count)
-        self.assertEqual(len(set(ids)), count, "a command has two results")
-        bodies = {}
-        for call in self.front.calls():
-            if call["method"] == "POST" and call["executed"]:
-                bodies[call["body"]] = bodies.get(call["body"], 0) + 1
-        self.assertEqual([b for b, n in bodies.items() if n > 1], [], "a POST executed twice")
-        doubts = 0
-        for r in results:
-            n = int(r["command_id"][1:])
-            if r["outcome"] == "IN_DOUBT":
-                self.assertEqual(n % 2, 1, "only a POST can be in doubt")
-                doubts += 1
-            else:
-                self.assertEqual(r["outcome"], "SUCCEEDED", r)
-                if n % 2:
-                    self.assertEqual(bodies.get(json.dumps({"body": "n%d" % n})), 1)
-        self.assertLessEqual(doubts, kills * 64)
-        last = {}
-        for message, r in zip(messages, results):
-            key, n = message.key(), int(r["command_id"][1:])
-            self.assertGreater(n, last.get(key, -1), "results of a key are out of order")
-            last[key] = n
-        first_calls, order = set(), {}
-        for call in self.front.calls():
-            n = int(json.loads(call["body"]).get("description",
-                                                 json.loads(call["body"]).get("body"))[1:])
-            if n in first_calls:
-                continue
-            first_calls.add(n)
-            key = n % keys
-            self.assertGreater(n, order.get(key, -1), "calls of a key are out of order")
-            order[key] = n
-        self.check_identity(connector.wait_ready())
-        self.assertEqual(connector.stop(), 0)
+        connector.wait_ready()
+        on_stage.settle(120)
+        load.check(self, work, KILLS, KILLS * MAX_IN_FLIGHT)
+        self.finish(on_stage)
 
     def test_two_instances_share_and_hand_over(self):
         count = 600
-        topics = Topics(broker.bootstrap)
-        records = [("k%d" % (n % 40), command("add-comment", "c%d" % n, {"body": "n%d" % n},
-                                              conversation_id="cnv_%d" % (n % 40)), None)
-                   for n in range(count)]
-        one = self.connector(topics).wait_ready()
-        topics.produce(records[:count // 2])
-        two = self.connector(topics, instance_id="two").wait_ready()
-        topics.produce(records[count // 2:])
-        self.assertEqual(one.stop(), 0)
-        results = [RESULT.decode(m.value()) for m in topics.read("results", count)]
-        self.assertEqual(sorted(r["command_id"] for r in results),
-                         sorted("c%d" % n for n in range(count)))
-        self.assertEqual([r for r in results if r["outcome"] != "SUCCEEDED"], [])
-        self.assertEqual(len([c for c in self.front.calls() if c["method"] == "POST"]), count)
-        self.check_identity(two)
+        on_stage = self.open_stage()
+        one = on_stage.start()
+
+        def send(numbers):
+            for n in numbers:
+                on_stage.command(f"c{n}", POST, {"conversation_id": f"cnv_{n % 40}"},
+                                 {"body": f"n{n}"}, key=f"k{n % 40}")
+            on_stage.flush()
+
+        send(range(count // 2))
+        on_stage.start(**{"instance.id": "two"})
+        send(range(count // 2, count))
+        self.assertEqual(one.terminate(), 0, kafka.tail(one.log))
+        on_stage.settle()
+        self.assertEqual(sorted(r.command_id for r in on_stage.results()),
+                         sorted(f"c{n}" for n in range(count)))
+        self.assertEqual({r.outcome for r in on_stage.results()}, {"SUCCEEDED"})
+        self.assertEqual([r.method for r in on_stage.front.requests()], ["POST"] * count)
+        self.finish(on_stage)
 
     def test_typed_commands_headers_and_replies(self):
-        topics = Topics(broker.bootstrap)
-        reply = topics.topic("dead-letters")  # any existing topic that is allowed
-        connector = self.connector(topics, **{"reply_topics_allowed": ".*dead-letters"})
-        value = TYPED_COMMENT.encode({"conversation_id": "cnv_1", "body": "typed"})
-        topics.produce([("k", value, [("command-id", b"mine"), ("traceparent", b"00-a-b-01"),
-                                      ("reply-topic", reply.encode())]),
-                        ("k", value, [("command-id", b"late"), ("deadline", b"1000")]),
-                        ("k", value, [("command-id", b"odd"), ("priority", b"urgent")])])
-        found = {}
-        for message in topics.read("results", 3):
-            r = RESULT.decode(message.value())
-            found[r["command_id"]] = (r, dict(message.headers()))
-        r, headers = found["mine"]
-        self.assertEqual((r["outcome"], r["operation"]), ("SUCCEEDED", "add-comment"))
-        self.assertEqual(headers["traceparent"], b"00-a-b-01")
-        self.assertEqual(headers["outcome"], b"SUCCEEDED")
-        self.assertEqual(headers["http-status"], b"201")
-        self.assertEqual(found["late"][0]["outcome"], "EXPIRED")
-        self.assertEqual(found["odd"][0]["error"]["kind"], "invalid-header")
-        replies = [m for m in topics.read("dead-letters", 1)]
-        self.assertEqual([RESULT.decode(m.value())["command_id"] for m in replies], ["mine"])
-        self.assertEqual([json.loads(c["body"]) for c in self.front.calls()],
-                         [{"body": "typed"}])
-        self.check_identity(connector)
+        on_stage = self.open_stage()
+        on_stage.front.on(path_of(POST, "cnv_1"), Answer(201))
+        on_stage.start()
+        value = avro.typed(POST, conversation_id="cnv_1", body="typed")
+        on_stage.send(value, "k", [("command-id", b"mine"), ("traceparent", b"00-a-b-01"),
+                                   ("reply-topic", on_stage.replies.encode())])
+        on_stage.send(value, "k", [("command-id", b"late"), ("deadline", b"1000")])
+        on_stage.send(value, "k", [("command-id", b"odd"), ("priority", b"urgent")])
+        mine = on_stage.answer("mine")
+        self.assertEqual((mine.outcome, mine.operation), ("SUCCEEDED", POST))
+        self.assertEqual([mine.text(name) for name in ("traceparent", "outcome", "http-status")],
+                         ["00-a-b-01", "SUCCEEDED", "201"])
+        self.assertEqual(on_stage.answer("late").outcome, "EXPIRED")
+        self.assertEqual(on_stage.answer("odd").error["kind"], "invalid-header")
+        on_stage.reply("mine")
+        on_stage.settle()
+        self.assertEqual([o.command_id for o in on_stage.out if o.topic == on_stage.replies],
+                         ["mine"])
+        self.assertEqual([r.json() for r in on_stage.front.requests()], [{"body": "typed"}])
+        self.finish(on_stage)
 
     def test_fenced_producer_goes_on(self):
-        import confluent_kafka
-        topics = Topics(broker.bootstrap)
-        connector = self.connector(topics).wait_ready()
-        topics.produce([("k", command("add-comment", "before", {"body": "a"},
-                                      conversation_id="cnv_1"), None)])
-        topics.read("results", 1)
-        rival = confluent_kafka.Producer({"bootstrap.servers": topics.bootstrap,
-                                          "transactional.id": topics.name + ".one"})
+        on_stage = self.open_stage()
+        on_stage.start()
+        comment = {"conversation_id": "cnv_1"}
+        on_stage.command("before", POST, comment, {"body": "a"}, key="k")
+        on_stage.answer("before")
+        rival = confluent_kafka.Producer({
+            "bootstrap.servers": on_stage.bootstrap, "log_level": 0,
+            "transactional.id": f"{on_stage.group}.one"})
         rival.init_transactions(30)
-        topics.produce([("k", command("add-comment", "after", {"body": "b"},
-                                      conversation_id="cnv_1"), None)])
-        results = [RESULT.decode(m.value())["command_id"] for m in topics.read("results", 2)]
-        self.assertEqual(results, ["before", "after"])
-        self.assertEqual(len(self.front.calls()), 2)
-        self.check_identity(connector)
-        self.assertEqual(connector.stop(), 0)
+        on_stage.command("after", POST, comment, {"body": "b"}, key="k")
+        on_stage.settle()
+        self.assertEqual([r.command_id for r in on_stage.results()], ["before", "after"])
+        self.assertEqual(len(on_stage.front.requests()), 2)
+        self.finish(on_stage)
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main()

@@ -4,6 +4,7 @@ import json
 import unittest
 
 import avro
+import front as scripted
 import stage
 
 
@@ -62,8 +63,14 @@ class SendAndTail(stage.Play):
         self.assertEqual([r.json() for r in self.front.requests()], [{"status": "open"}] * 2)
 
     def test_a_result_that_is_no_success_ends_with_1(self):
+        self.front.on("/contacts/crd_gone", scripted.Answer(404))
+        done = self.send("get-contact", "contact_id=crd_gone", "--wait", "30")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("FAILED", done.stdout)
+
+    def test_a_command_that_is_wrong_is_not_sent_and_ends_with_2(self):
         done = self.send("call", "--wait", "30", "method=TRACE", "path=/x")
-        self.assertIn(done.returncode, (1, 2), done.stderr)
+        self.assertEqual(done.returncode, 2, done.stderr)
         self.assertEqual(self.front.requests(), [])
 
     def test_tail_prints_json_lines(self):

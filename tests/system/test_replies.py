@@ -11,15 +11,6 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 class Replies(stage.Play):
-    def reply(self, command_id):
-        def there():
-            self.stage.read(0.1)
-            found = [o for o in self.stage.out if o.topic == self.stage.replies
-                     and o.command_id == command_id]
-            return found and found[0]
-        self.stage.flush()
-        return stage.wait_for(f"reply to {command_id}", there, 20)
-
     def ask(self, headers, command_id=None, operation="list-tags", key="k", **more):
         place = self.stage.send(avro.command(operation, command_id=command_id, **more), key,
                                 headers)
@@ -56,7 +47,7 @@ class Replies(stage.Play):
     def test_own_family(self):
         self.ask([("command-id", b"own-1"), ("reply-topic", self.stage.replies.encode()),
                   ("reply-partition", b"3")])
-        reply = self.reply("own-1")
+        reply = self.stage.reply("own-1")
         self.assertEqual((reply.partition, reply.text("command-id")), (3, "own-1"))
         self.assertEqual(self.stage.answer("own-1").value, reply.value)
 
@@ -65,7 +56,7 @@ class Replies(stage.Play):
         self.ask([("kafka_correlationId", correlation),
                   ("kafka_replyTopic", self.stage.replies.encode()),
                   ("kafka_replyPartition", struct.pack(">i", 2))])
-        reply = self.reply("00010203-0405-0607-0809-0a0b0c0d0e0f")
+        reply = self.stage.reply("00010203-0405-0607-0809-0a0b0c0d0e0f")
         self.assertEqual(reply.partition, 2)
         self.assertEqual(reply.headers["kafka_correlationId"], correlation)
 
@@ -73,7 +64,7 @@ class Replies(stage.Play):
         self.ask([("kafka_correlationId", b"nest-1"),
                   ("kafka_replyTopic", self.stage.replies.encode()),
                   ("kafka_replyPartition", b"1")])
-        reply = self.reply("nest-1")
+        reply = self.stage.reply("nest-1")
         self.assertEqual(reply.partition, 1)
         self.assertEqual(reply.headers["kafka_nest-is-disposed"], b"\x00")
         self.assertNotIn("kafka_nest-err", reply.headers)
@@ -81,7 +72,7 @@ class Replies(stage.Play):
     def test_nestjs_is_told_of_an_error(self):
         self.ask([("kafka_correlationId", b"nest-2"),
                   ("kafka_replyTopic", self.stage.replies.encode())], operation="no-such-thing")
-        reply = self.reply("nest-2")
+        reply = self.stage.reply("nest-2")
         self.assertEqual(reply.outcome, "REJECTED")
         self.assertTrue(reply.headers["kafka_nest-err"])
 
@@ -89,7 +80,7 @@ class Replies(stage.Play):
         self.ask([("REPLY_CORRELATION_ID", b"rye-1"),
                   ("REPLY_TOPIC", self.stage.replies.encode()),
                   ("REPLY_PARTITION", struct.pack(">i", 0))])
-        reply = self.reply("rye-1")
+        reply = self.stage.reply("rye-1")
         self.assertEqual(reply.partition, 0)
         self.assertEqual(reply.headers["REPLY_CORRELATION_ID"], b"rye-1")
         self.assertNotIn("REPLY_TOPIC", reply.headers)
@@ -97,7 +88,7 @@ class Replies(stage.Play):
     def test_bytes_that_are_no_text_become_hex(self):
         self.ask([("kafka_correlationId", b"\x01\xff"),
                   ("kafka_replyTopic", self.stage.replies.encode())])
-        self.assertEqual(self.reply("01ff").headers["kafka_correlationId"], b"\x01\xff")
+        self.assertEqual(self.stage.reply("01ff").headers["kafka_correlationId"], b"\x01\xff")
 
 
 class Priorities(stage.Play):

@@ -70,10 +70,9 @@ class Settings(unittest.TestCase):
         self.assertNotIn("very-secret-token", said)
 
 
-class Preflight(unittest.TestCase):
+class Preflight(stage.Scene):
     def setUp(self):
-        self.stage = stage.Stage()
-        self.addCleanup(self.stage.close)
+        self.stage = self.open_stage()
 
     def refused(self, **settings):
         """`run` ends with 2, `check` as well; what `run` said."""
@@ -100,39 +99,30 @@ class Preflight(unittest.TestCase):
         self.assertIn(f"made-dead-{tag}", topics)
         self.assertEqual(connector.terminate(), 0)
 
-    def deny(self, kind, name, operation):
-        acl = admin.AclBinding(kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS",
-                               "*", operation, admin.AclPermissionType.DENY)
-        self.stage.admin.create_acls([acl])[acl].result(20)
-        self.addCleanup(self.allow, admin.AclBindingFilter(
-            kind, name, admin.ResourcePatternType.LITERAL, "User:ANONYMOUS", "*", operation,
-            admin.AclPermissionType.DENY))
-
-    def allow(self, acl):
-        deleted = self.stage.admin.delete_acls([acl])
-        deleted[acl].result(20)
+    def refused_without(self, kind, name, operation):
+        """Refused while the right is missing; what was said names the resource."""
+        with self.stage.denied(kind, name, operation):
+            said = self.refused()
+        for text in said:
+            self.assertIn(name, text)
+        return said
 
     def test_no_right_to_the_transactional_id(self):
-        self.deny(admin.ResourceType.TRANSACTIONAL_ID, f"{self.stage.group}.one",
-                  admin.AclOperation.WRITE)
-        for said in self.refused():
+        for said in self.refused_without(admin.ResourceType.TRANSACTIONAL_ID,
+                                         f"{self.stage.group}.one", admin.AclOperation.WRITE):
             self.assertRegex(said, "(?i)transactional")
-            self.assertIn(f"{self.stage.group}.one", said)
 
     def test_no_right_to_write_results(self):
-        self.deny(admin.ResourceType.TOPIC, self.stage.results_topic, admin.AclOperation.WRITE)
-        for said in self.refused():
-            self.assertIn(self.stage.results_topic, said)
+        self.refused_without(admin.ResourceType.TOPIC, self.stage.results_topic,
+                             admin.AclOperation.WRITE)
 
     def test_no_right_to_read_commands(self):
-        self.deny(admin.ResourceType.TOPIC, self.stage.commands, admin.AclOperation.READ)
-        for said in self.refused():
-            self.assertIn(self.stage.commands, said)
+        self.refused_without(admin.ResourceType.TOPIC, self.stage.commands,
+                             admin.AclOperation.READ)
 
     def test_no_right_to_the_group(self):
-        self.deny(admin.ResourceType.GROUP, self.stage.group, admin.AclOperation.READ)
-        for said in self.refused():
-            self.assertIn(self.stage.group, said)
+        self.refused_without(admin.ResourceType.GROUP, self.stage.group,
+                             admin.AclOperation.READ)
 
     def test_check_says_ok_when_all_is_well(self):
         connector = self.stage.start()
@@ -142,7 +132,7 @@ class Preflight(unittest.TestCase):
         self.assertNotIn("FAIL", done.stdout)
 
 
-class KafkaUnreachable(unittest.TestCase):
+class KafkaUnreachable(stage.Scene):
     def test_waits_with_a_message_and_goes_on_when_it_comes(self):
         if os.environ.get("KAFKA_BOOTSTRAP"):
             self.fail("KAFKA_BOOTSTRAP is set: this test must stop a broker of its own")
@@ -150,8 +140,7 @@ class KafkaUnreachable(unittest.TestCase):
         broker = kafka.Kafka()
         self.addCleanup(broker.remove)
         broker.start()
-        on_stage = stage.Stage(bootstrap=broker.bootstrap)
-        self.addCleanup(on_stage.close)
+        on_stage = self.open_stage(bootstrap=broker.bootstrap)
         broker.stop(15)
         connector = on_stage.start(ready=False)
         connector.wait_line(f"(?i)waiting.*|{broker.bootstrap}.*not reached", 20)
@@ -163,7 +152,7 @@ class KafkaUnreachable(unittest.TestCase):
         self.assertEqual(on_stage.answer("late").outcome, "SUCCEEDED")
 
 
-class LostOffsets(unittest.TestCase):
+class LostOffsets(stage.Scene):
     @staticmethod
     def deleted(on_stage):
         try:
@@ -173,8 +162,7 @@ class LostOffsets(unittest.TestCase):
             return False
 
     def test_results_without_a_committed_offset_stop_the_partition(self):
-        on_stage = stage.Stage(partitions=1)
-        self.addCleanup(on_stage.close)
+        on_stage = self.open_stage(partitions=1)
         connector = on_stage.start()
         on_stage.command("first", "list-tags")
         on_stage.settle()

@@ -3,20 +3,13 @@
 #ifndef TESTS_UNIT_CODEC_HELP_H
 #define TESTS_UNIT_CODEC_HELP_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "codec/avro.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#include "support.h"
 
 /* A literal that may hold NULs. */
 #define BYTES(s) ((struct str){s, sizeof(s) - 1})

@@ -1,34 +1,12 @@
 /* Authorization values, read back by an independent decoder. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #include "front/auth.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
+#include "arena_help.h"
 
 /* Back from base64url; dies on any character that is none. */
 static size_t decode(struct str s, unsigned char *out, size_t size)

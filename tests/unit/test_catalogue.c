@@ -1,16 +1,10 @@
 /* The generated catalogue is what the contracts say of it, and its look-ups find what
  * they should. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "codec/schemas.h"
 #include "front/catalogue.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#include "support.h"
 
 static size_t count_if(bool (*claim)(const struct op *op))
 {

@@ -1,18 +1,12 @@
 /* What is refused before it costs a request: every operation of the catalogue, field by
  * field, and the raw call. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/buf.h"
 #include "codec/json.h"
 #include "front/check.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+#include "support.h"
 
 struct sample {
     struct command cmd;

@@ -209,6 +209,15 @@ static void an_answer_may_come_later(void **state)
     rig_fini(&r);
 }
 
+/* By the other end, and without a word. */
+static bool is_closed(int fd)
+{
+    char c;
+    ssize_t n = recv(fd, &c, 1, 0);
+
+    return n == 0 || (n < 0 && errno == ECONNRESET);
+}
+
 static void the_server_ends_with_requests_open(void **state)
 {
     struct rig r;
@@ -223,6 +232,8 @@ static void the_server_ends_with_requests_open(void **state)
     while (r.held == NULL)
         turn(&r);
     rig_fini(&r);
+    assert_true(is_closed(fd));
+    assert_true(is_closed(half));
     (void)close(fd);
     (void)close(half);
 }

@@ -1,16 +1,11 @@
 /* The quota in virtual time: never more than the limit in any 60 s, and nearly all of it
  * when there is work. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "base/mem.h"
 #include "front/quota.h"
+#include "support.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define WINDOW 60000
 
 static struct http_head head(int status, int64_t limit, int64_t remaining)

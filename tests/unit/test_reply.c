@@ -1,33 +1,12 @@
 /* What an attempt means, and what of the answer stands in the result. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "codec/json.h"
 #include "front/reply.h"
+#include "arena_help.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define LIMIT 900000
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static void verdicts(void **state)
 {

@@ -1,36 +1,14 @@
 /* The request of every operation of the catalogue: path, query, body and rules; the raw
  * call; the re-target of a 301; the digest. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
+#include "arena_help.h"
 #include "front/request.h"
-
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 /* A value with everything that must not get out of its place, and what it becomes. */
 #define NASTY "a/../b?c=d&e#f%2e \"\\+:@\xc3\xa9~._-"
 #define NASTY_ENCODED "a%2F..%2Fb%3Fc%3Dd%26e%23f%252e%20%22%5C%2B%3A%40%C3%A9~._-"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-    (void)state;
-    arena_init(&arena, 0);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    arena_fini(&arena);
-    return 0;
-}
 
 static struct str lit(const char *s)
 {
