@@ -92,10 +92,12 @@ void dispatch_want(struct engine *en, struct slot *slot)
 void dispatch_turn(struct engine *en)
 {
     want_me(en);
-    while (may_dispatch(en)) {
+    en->tick_awaited = false;
+    while (!en->tick_awaited && may_dispatch(en)) {
         struct slot *slot = next_slot(en);
         if (slot == NULL || !serve(en, slot))
             return;
+        en->tick_awaited = !serve(en, slot);
     }
 }
 
@@ -127,7 +129,7 @@ void dispatch_cancel(struct engine *en, struct slot *slot)
 
 int64_t dispatch_next_ms(const struct engine *en)
 {
-    if (!may_dispatch(en))
+    if (!may_dispatch(en) || en->tick_awaited)
         return INT64_MAX;
     int64_t next = INT64_MAX;
     for (int c = 0; c < QUOTA_CLASSES; c++) {
@@ -168,7 +170,7 @@ static struct slot *next_slot(struct engine *en)
     return best < 0 ? NULL : lanes_first(en->lanes, (enum quota_class)best);
 }
 
-/* False: nothing more can be served in this turn. */
+/* False: nothing more can be served until a tick is committed. */
 static bool serve(struct engine *en, struct slot *slot)
 {
     if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {

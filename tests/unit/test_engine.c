@@ -426,6 +426,22 @@ static void a_record_that_comes_after_a_fence_is_answered(void **state)
     count_is(p, "line", 2);
 }
 
+/* While a tick hangs nothing can be sent: the loop must not turn without an end. */
+static void who_waits_for_a_tick_sleeps(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    assert_non_null(p->tick);
+    engine_turn(p->en);
+    assert_true(engine_next_ms(p->en) > p->now);
+    push(p, (struct kafka_event){
+                .type = KAFKA_REVOKE, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    turn(p);
+    p->now += 10001; /* the drain is over, the tick still hangs */
+    turn(p);
+    assert_true(engine_next_ms(p->en) > p->now);
+}
+
 /* A second assign() may bring a record again that is still in hand. */
 static void a_record_that_comes_twice_is_taken_once(void **state)
 {
@@ -536,6 +552,7 @@ int main(void)
         PLAY(a_tick_that_failed_is_built_again),
         PLAY(an_unknown_tick_is_settled_by_the_string),
         PLAY(a_record_that_comes_after_a_fence_is_answered),
+        PLAY(who_waits_for_a_tick_sleeps),
         PLAY(a_record_that_comes_twice_is_taken_once),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),
