@@ -158,6 +158,7 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
         parts_revoke(en, ev);
         return;
     case KAFKA_EOF:
+        intake_end(en, ev);
         return;
     case KAFKA_OUT_OF_RANGE:
         parts_out_of_range(en, ev);

@@ -173,6 +173,7 @@ bool parts_rechecking(const struct engine *en);
 
 /* intake.c */
 void intake_record(struct engine *en, struct kafka_record *rec);
+void intake_end(struct engine *en, const struct kafka_event *ev);
 void intake_held(struct engine *en, struct part *part);
 /* The reply topic is known (or wanted from Kafka); then the slot may call. */
 void intake_ready(struct engine *en, struct slot *slot);
