@@ -459,9 +459,11 @@ void check_end(struct world *w)
         if (seen[i] != (counts(c) ? 1 : 0))
             broken(w, "every command gets exactly one answer", -1, c->part, i,
                    "%d to be seen", seen[i]);
-        if (c->offset >= w->durable[c->part].line && counts(c))
-            broken(w, "the line reaches the end", -1, c->part, i, "it stands at %lld",
-                   (long long)w->durable[c->part].line);
     }
+    for (int p = 0; p < w->n_parts; p++)
+        if (w->durable[p].line < (int64_t)w->broker.commands[p].n)
+            broken(w, "the line reaches the log's end", -1, p, -1,
+                   "it stands at %lld of %zu", (long long)w->durable[p].line,
+                   w->broker.commands[p].n);
     check_order_of_executions(w);
 }

@@ -441,6 +441,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         return true;
     case KAFKA_EOF:
     case KAFKA_OUT_OF_RANGE:
+        trace(w, in->slot, t->part, -1, "end", t->offset,
+              t->version == k->fetch[t->part].version, NULL);
         return t->version == k->fetch[t->part].version;
     case KAFKA_ASSIGN:
         k->assignment++;
@@ -571,6 +573,7 @@ static void port_pause(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
     struct fetch *f = &in->k.fetch[part_index(in, at)];
+    trace(in->w, in->slot, part_index(in, at), -1, "pause", f->app_next, f->next, NULL);
     f->paused = true;
     f->scheduled = false;
     f->version++; /* what was fetched ahead is dropped */
@@ -582,6 +585,7 @@ static void port_resume(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
     struct fetch *f = &in->k.fetch[part_index(in, at)];
+    trace(in->w, in->slot, part_index(in, at), -1, "resume", f->app_next, 0, NULL);
     f->paused = false;
     fetch_soon(in, part_index(in, at), skewed(in->w, 5, 1000));
 }

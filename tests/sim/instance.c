@@ -92,7 +92,7 @@ void instance_start(struct world *w, int slot)
 {
     struct instance *in = &w->instances[slot];
     struct err e = ERR_INIT;
-    if (in->alive)
+    if (in->alive || w->over)
         return;
     if (!preflight(w)) {
         trace(w, slot, -1, -1, "preflight.no", 0, 0, NULL);

@@ -65,6 +65,8 @@ static void restart_later(struct world *w, struct instance *in)
 static void cut(struct world *w, struct instance *in)
 {
     int64_t until = w->now + skewed(w, 200, 60000);
+    if (until > w->faults_end)
+        until = w->faults_end;
     int way = (int)rnd(w, 4);
     trace(w, in->slot, -1, -1, "cut", way, until - w->now, NULL);
     if (way != 1)
@@ -306,10 +308,6 @@ static void be_calm(struct world *w)
     trace(w, -1, -1, -1, "calm", 0, 0, NULL);
     for (int i = 0; i < w->n_slots; i++) {
         struct instance *in = &w->instances[i];
-        if (in->cut_out_until > w->now)
-            in->cut_out_until = w->now;
-        if (in->cut_in_until > w->now)
-            in->cut_in_until = w->now;
         if (!in->alive && !(i > 0 && chance(w, 300)))
             world_at(w, w->now + between(w, 0, 5000), start_slot, in);
     }
@@ -322,6 +320,7 @@ static void be_calm(struct world *w)
 static void stop_all(struct world *w)
 {
     (void)run_until(w, w->now + 10000, NULL);
+    w->over = true;
     for (int i = 0; i < w->n_slots && !w->failed; i++) {
         if (w->instances[i].alive && !w->instances[i].stopping)
             instance_stop(&w->instances[i]);

@@ -225,6 +225,7 @@ struct sent_output {
 struct rpc {
     struct instance *in;
     int life;
+    bool held; /* by a cut wire, at its sender's */
     enum rpc_type {
         RPC_INIT,
         RPC_OFFSETS,
@@ -440,8 +441,8 @@ struct world {
     bool static_members;
     struct mood mood, quiet; /* quiet: all zero, after the faults */
     int64_t faults_end, slow_broker_until, bad_front_until, unauthorized_until;
-    bool calm;
-    int64_t limit; /* Front's quota */
+    bool calm, over; /* no more faults; no more starts */
+    int64_t limit;   /* Front's quota */
 
     struct broker broker;
     struct instance instances[SLOTS_MAX];
