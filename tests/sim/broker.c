@@ -278,6 +278,7 @@ static void take_offsets(struct world *w, struct rpc *rpc)
                 t->n_offsets++;
         }
         t->pending = t->n_offsets > 0;
+        t->handed = rpc->handed;
     }
     trace(w, rpc->in->slot, -1, -1, "txn.offsets", rpc->code, rpc->generation, NULL);
     answer(w, rpc);

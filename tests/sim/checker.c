@@ -9,7 +9,13 @@
 
 #include "codec/records/result.h"
 
-enum { SPAN_MAX = 8192, ARMED_MAX = 128, STRING_MAX = 3500 };
+enum {
+    LOOP_STALL_MS = 2000,
+    SEND_BY_MS = 5000,
+    SPAN_MAX = 8192,
+    ARMED_MAX = 128,
+    STRING_MAX = 3500
+};
 
 struct reading {
     int64_t line;
@@ -180,6 +186,38 @@ static void check_lane(struct world *w, const struct send *s)
     }
 }
 
+/* What the send gate promises of its own process, whoever else may be there. */
+static void check_gate(struct world *w, const struct send *s, const struct instance *in)
+{
+    const struct cmd *c = &w->cmds[s->cmd];
+    const struct client *k = &in->k;
+    if (w->now - in->turned_at >= LOOP_STALL_MS)
+        broken(w, "who stood still does not send", s->inst, c->part, c->index,
+               "the last turn began %lld ms ago", (long long)(w->now - in->turned_at));
+    if (k->fresh_at < 0 || w->now - k->fresh_at >= w->session_ms / 2)
+        broken(w, "who sends has committed a tick just now", s->inst, c->part, c->index,
+               "the last one at %lld ms", (long long)k->fresh_at);
+    if (k->current == 0 || k->told_lost)
+        broken(w, "who has lost its assignment does not send", s->inst, c->part, c->index,
+               "it was told so");
+    if (k->reading_again[c->part])
+        broken(w, "while the position is read again nothing is sent", s->inst, c->part,
+               c->index, "no answer yet");
+    if (c->kind == KIND_ONCE && c->arm_owner == s->owner && c->arm_handed >= 0 &&
+        w->now - c->arm_handed > SEND_BY_MS)
+        broken(w, "an arming is good for 5 s", s->inst, c->part, c->index, "%lld ms old",
+               (long long)(w->now - c->arm_handed));
+}
+
+void check_arming_over(struct world *w, uint64_t owner, int cmd)
+{
+    for (int i = cmd >= 0 ? cmd : 0; i < (cmd >= 0 ? cmd + 1 : w->n_cmds); i++)
+        if (cmd >= 0 || w->cmds[i].arm_owner == owner) {
+            w->cmds[i].arm_handed = -1;
+            w->cmds[i].arm_over = w->now;
+        }
+}
+
 static void check_once(struct world *w, const struct send *s)
 {
     const struct cmd *c = &w->cmds[s->cmd];
@@ -213,6 +251,7 @@ void check_send(struct world *w, struct send *s)
         broken(w, "bad input costs no request", s->inst, c->part, c->index, "sent");
     check_lane(w, s);
     if (!s->get) {
+        check_gate(w, s, in);
         if (s->owner < w->max_owner_sent[c->part])
             broken(w, "an old owner does not overtake the new one", s->inst, c->part,
                    c->index, "owner %llu after owner %llu", (unsigned long long)s->owner,
@@ -363,6 +402,11 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
             broken(w, "DONE and result become durable together", slot, p, c->index,
                    done ? "DONE without a result" : "a result without DONE");
         c->ever_armed |= armed;
+        if (armed && (c->arm_owner != t->owner[p] ||
+                      (c->arm_handed < 0 && t->handed >= c->arm_over))) {
+            c->arm_handed = t->handed;
+            c->arm_owner = t->owner[p];
+        }
         if (armed && c->kind != KIND_ONCE)
             broken(w, "only what is unsafe is armed", slot, p, c->index, "armed");
         if (!armed && !answered && c->kind == KIND_ONCE && !all_refused(w, c->index))

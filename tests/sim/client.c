@@ -10,7 +10,13 @@
 
 #include "codec/records/result.h"
 
-enum { SLICE_MS = 100, ASK_AGAIN_MS = 50, INIT_AGAIN_MS = 200, LOST_CHECK_MS = 1000 };
+enum {
+    SEND_BY_MS = 5000,
+    SLICE_MS = 100,
+    ASK_AGAIN_MS = 50,
+    INIT_AGAIN_MS = 200,
+    LOST_CHECK_MS = 1000
+};
 
 static void pump(struct instance *in);
 static void tick_step(struct instance *in);
@@ -450,6 +456,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         k->revoking = k->told_lost = false;
         k->stamp.held = false;
         memset(k->asked_once, 0, sizeof k->asked_once);
+        memset(k->reading_again, 0, sizeof k->reading_again);
+        k->fresh_at = -1;
         lend_parts(in, t->parts, ev);
         trace(w, in->slot, -1, -1, "assign", k->assignment, k->generation, NULL);
         return true;
@@ -467,6 +475,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         if (t->assignment != k->current)
             return false;
         lend_text(in, t->text, ev);
+        k->reading_again[t->part] = false;
         trace(w, in->slot, t->part, -1, "position", t->offset, t->assignment, t->text);
         if (t->up) /* the first reading of this assignment */
             check_read_position(w, in, t->part, t->text, t->offset);
@@ -479,6 +488,10 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     case KAFKA_TICK:
         k->tick_runs = false;
         ev->tick = t->tick;
+        if (t->tick->end == TICK_COMMITTED)
+            k->fresh_at = k->tick_handed;
+        if (t->tick->end != TICK_COMMITTED || w->now - k->tick_handed >= SEND_BY_MS)
+            check_arming_over(w, k->tick_owner, -1);
         trace(w, in->slot, -1, -1, "tick.end", t->tick->end, (int64_t)t->tick->bad, NULL);
         return true;
     case KAFKA_STATE:
@@ -600,6 +613,7 @@ static void ask(struct instance *in, enum kafka_event_type type, int part,
         .type = type, .part = part, .topic = topic, .assignment = k->current};
     if (type == KAFKA_COMMITTED) {
         q->first_reading = !k->asked_once[part];
+        k->reading_again[part] = k->asked_once[part];
         k->asked_once[part] = true;
     }
     pump(in);
@@ -632,6 +646,7 @@ static int port_submit(void *self, struct kafka_tick *tick)
     tick->end = TICK_RUNNING;
     k->tick = tick;
     k->tick_waits = true;
+    k->tick_handed = in->w->now;
     k->tick_owner =
         k->stamp.held && k->stamp.assignment == tick->assignment ? k->stamp.owner : 0;
     k->tick_generation = k->stamp.generation;
@@ -829,6 +844,7 @@ static void send_offsets(struct instance *in)
     rpc->generation = k->tick_generation;
     rpc->member = k->tick_member;
     rpc->owner = k->tick_owner;
+    rpc->handed = k->tick_handed;
     for (size_t i = 0; i < k->tick->n_offsets; i++) {
         const struct kafka_offset *o = &k->tick->offsets[i];
         struct str text = o->metadata;

@@ -173,6 +173,8 @@ static int port_start(void *self, struct http_call *call)
     call->why[0] = 0;
     buf_fini(&call->body_in);
     buf_init(&call->body_in, call->body_max);
+    if (in->k.revoking && hs->cmd >= 0)
+        broken(w, "after a revoke no call is begun", in->slot, -1, hs->cmd, "begun");
     in->useful = true;
     in->calls[in->n_calls++] = hs;
     if (hs->ready_at > w->now)
@@ -210,6 +212,8 @@ static void leave(struct instance *in, struct http_sim *hs)
                        "asked %d times", c->refusals);
         }
         hs->state = ENDED;
+        if (hs->cmd >= 0)
+            check_arming_over(w, in->k.owner, hs->cmd);
         return;
     }
     call->gate_opened = true;
@@ -256,6 +260,8 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
 static void learn(struct http_sim *hs)
 {
     struct send *s = hs->send;
+    if (hs->cmd >= 0)
+        check_arming_over(hs->in->w, hs->in->k.owner, hs->cmd);
     if (s == NULL || s->ended)
         return;
     s->ended = true;

@@ -268,6 +268,7 @@ static void turn(struct world *w, struct event *ev)
     in->useful = false;
     bool had = in->k.answers.head < in->k.answers.n || in->k.news.head < in->k.news.n;
     front_turn(in);
+    in->turned_at = w->now;
     engine_turn(in->en);
     front_turn(in);
     if (w->print)

@@ -127,7 +127,7 @@ void load_init(struct world *w)
         c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
         c->missing = chance(w, 30);
         c->outcome = -1;
-        c->first_send = c->first_execution = -1;
+        c->first_send = c->first_execution = c->arm_handed = -1;
         add_headers(w, c);
         world_at(w, chance(w, 300) ? 0 : between(w, 0, span), produce, c);
     }

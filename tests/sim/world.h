@@ -120,6 +120,9 @@ struct cmd {
     bool ever_armed;
     int sends, executions, refusals;
     int64_t first_send, first_execution, visible_at;
+    int64_t arm_handed; /* when its arming was handed over; -1: not known */
+    int64_t arm_over;   /* when an arming of before ceased to count */
+    uint64_t arm_owner;
     uint64_t doubt_owner; /* its position was read as ARMED by this ownership */
 };
 
@@ -158,6 +161,7 @@ struct txn {
     struct log *touched[3 * PARTS_MAX + 4];
     int n_touched, markers_left;
     int inst, life; /* who opened it: for the trace */
+    int64_t handed; /* when the tick was handed over */
     uint64_t owner[PARTS_MAX];
 };
 
@@ -253,6 +257,7 @@ struct rpc {
     bool fixed_member;
     bool parts[PARTS_MAX];
     uint64_t owner;
+    int64_t handed;
     /* questions */
     int part;
     const char *topic;
@@ -341,6 +346,9 @@ struct client {
     int64_t epoch, tick_began;
     int tick_member, tick_generation;
     uint64_t tick_owner;
+    int64_t tick_handed;
+    int64_t fresh_at; /* the last committed one of this assignment; -1: none */
+    bool reading_again[PARTS_MAX];
     enum tick_end tick_end;
     bool blamed, renew_only;
     size_t bad;
@@ -359,7 +367,7 @@ struct instance {
     struct world *w;
     int slot, life;
     bool alive, stopping, turn_set, taken_over;
-    int64_t turn_at, frozen_until, stalled_until;
+    int64_t turn_at, turned_at, frozen_until, stalled_until;
     int64_t cut_out_until, cut_in_until; /* the wire's: they outlive the process */
     int64_t clock_base, mono_lag, wall_offset;
     int64_t stop_deadline;
@@ -405,6 +413,8 @@ void broken(struct world *w, const char *rule, int inst, int part, int cmd,
             const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 void check_send(struct world *w, struct send *s);
+/* What was armed may be armed anew from here on (cmd -1: all of this owner's). */
+void check_arming_over(struct world *w, uint64_t owner, int cmd);
 void check_execution(struct world *w, struct send *s);
 void check_durable(struct world *w, int slot, const struct txn *t);
 void check_read_position(struct world *w, struct instance *in, int part, const char *text,
