@@ -78,6 +78,14 @@ unit: deps
 system: deps-test all sandbox
 	python3 tests/run.py system
 
+# The engine in a simulated world: SEEDS=n worlds, or one with SEED=k [TRACE=1].
+SIM_SRC := $(wildcard tests/sim/*.c)
+SIM_OBJ := $(SIM_SRC:%.c=$(BUILD)/%.o)
+$(BUILD)/simulator: $(SIM_OBJ) $(LIB)
+	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+sim: $(BUILD)/simulator
+	$< $(if $(SEED),seed=$(SEED),$(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
+
 # Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) all sandbox unit-programs
@@ -127,5 +135,5 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas system test unit unit-deps unit-programs
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
+.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas sim system test unit unit-deps unit-programs

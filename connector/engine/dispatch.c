@@ -100,10 +100,12 @@ void dispatch_turn(struct engine *en)
 {
     want_me(en);
     doubt_turn(en);
-    while (may_dispatch(en)) {
+    en->tick_awaited = false;
+    while (!en->tick_awaited && may_dispatch(en)) {
         struct slot *slot = next_slot(en);
-        if (slot == NULL || !serve(en, slot))
+        if (slot == NULL)
             return;
+        en->tick_awaited = !serve(en, slot);
     }
 }
 
@@ -140,7 +142,9 @@ int64_t dispatch_next_ms(const struct engine *en)
     int64_t next = INT64_MAX;
     for (int c = 0; c < QUOTA_CLASSES; c++) {
         bool look = c == QUOTA_HIGH && en->counts[SLOT_LOOKUP] > 0;
-        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0 && !look)
+        bool ready =
+            !en->tick_awaited && lanes_ready_count(en->lanes, (enum quota_class)c) > 0;
+        if (!ready && !look)
             continue;
         int64_t at = quota_may(en->quota, (enum quota_class)c, en->now);
         if (at < next)
@@ -193,7 +197,7 @@ static struct slot *next_slot(struct engine *en)
     return best < 0 ? NULL : lanes_first(en->lanes, (enum quota_class)best);
 }
 
-/* False: nothing more can be served in this turn. */
+/* False: nothing more can be served until a tick is committed. */
 static bool serve(struct engine *en, struct slot *slot)
 {
     if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {

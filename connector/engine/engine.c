@@ -29,9 +29,7 @@ void engine_turn(struct engine *en)
 int64_t engine_next_ms(const struct engine *en)
 {
     int64_t next = timers_next(&en->timers);
-    int64_t others[] = {tick_next_ms(en), dispatch_next_ms(en),
-                        en->assign_due ? en->assign_at : INT64_MAX,
-                        en->revoking || en->closing ? en->drain_until : INT64_MAX};
+    int64_t others[] = {tick_next_ms(en), dispatch_next_ms(en), parts_next_ms(en)};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i] < next)
             next = others[i];
@@ -160,6 +158,7 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
         parts_revoke(en, ev);
         return;
     case KAFKA_EOF:
+        intake_end(en, ev);
         return;
     case KAFKA_OUT_OF_RANGE:
         parts_out_of_range(en, ev);

@@ -23,6 +23,8 @@ void intake_record(struct engine *en, struct kafka_record *rec)
         return;
     }
     part->next = rec->offset + 1;
+    if (STAILQ_EMPTY(&part->held))
+        ledger_reach(&part->ledger, rec->offset); /* a gap may fill the window */
     if (!STAILQ_EMPTY(&part->held) ||
         rec->offset >= part->ledger.line + part->ledger.window) {
         struct held *h = mem_zalloc(sizeof *h);
@@ -36,12 +38,28 @@ void intake_record(struct engine *en, struct kafka_record *rec)
 void intake_held(struct engine *en, struct part *part)
 {
     struct held *h;
-    while ((h = STAILQ_FIRST(&part->held)) != NULL &&
-           h->rec.offset < part->ledger.line + part->ledger.window) {
+    int64_t line = part->ledger.line;
+    while ((h = STAILQ_FIRST(&part->held)) != NULL) {
+        ledger_reach(&part->ledger, h->rec.offset);
+        if (h->rec.offset >= part->ledger.line + part->ledger.window)
+            return;
         STAILQ_REMOVE_HEAD(&part->held, link);
         accept_record(en, part, &h->rec);
         mem_free(h);
     }
+    ledger_reach(&part->ledger, part->next);
+    part->touched |= part->ledger.line > line; /* over a gap: no result will say it */
+}
+
+/* What lies between the last record and the end is no record. */
+void intake_end(struct engine *en, const struct kafka_event *ev)
+{
+    struct part *part = part_find(en, ev->at);
+    if (part == NULL || part->state != PART_LIVE || ev->offset <= part->next)
+        return;
+    part->next = ev->offset;
+    part->touched = true;
+    intake_held(en, part);
 }
 
 void intake_open(struct engine *en)

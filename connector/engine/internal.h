@@ -129,6 +129,7 @@ struct engine {
     int me_status;
     int64_t front_ahead_ms; /* Front's clock minus ours */
     int vt[QUOTA_CLASSES];  /* weighted turns of the classes */
+    bool tick_awaited;      /* the next call waits for a tick to be committed */
 
     /* reply topics */
     regex_t reply_regex;
@@ -177,12 +178,14 @@ void parts_watermarks(struct engine *en, const struct kafka_event *ev);
 void parts_out_of_range(struct engine *en, const struct kafka_event *ev);
 void parts_recheck(struct engine *en); /* after TICK_UNKNOWN */
 void parts_turn(struct engine *en);    /* pause, resume, late assign, end of a revoke */
+int64_t parts_next_ms(const struct engine *en);
 void parts_drop_all(struct engine *en, const char *reason);
 struct part *part_find(struct engine *en, struct kafka_partition at);
 bool parts_rechecking(const struct engine *en);
 
 /* intake.c */
 void intake_record(struct engine *en, struct kafka_record *rec);
+void intake_end(struct engine *en, const struct kafka_event *ev);
 void intake_held(struct engine *en, struct part *part);
 /* The reply topic is known (or wanted from Kafka); then the slot may call. */
 void intake_ready(struct engine *en, struct slot *slot);

@@ -95,6 +95,22 @@ enum ledger_intake ledger_deliver(struct ledger *lg, int64_t offset)
     return result;
 }
 
+void ledger_reach(struct ledger *lg, int64_t offset)
+{
+    int64_t before;
+    do {
+        before = lg->line;
+        int64_t to = before + lg->window;
+        if (to > offset)
+            to = offset;
+        if (to > lg->next)
+            lg->next = to;
+        if (lg->next > lg->ring_end)
+            lg->ring_end = lg->next;
+        advance(lg);
+    } while (lg->line > before);
+}
+
 bool ledger_may_arm(const struct ledger *lg)
 {
     return lg->armed < LEDGER_ARMED_MAX;

@@ -62,6 +62,10 @@ enum ledger_intake {
 };
 enum ledger_intake ledger_deliver(struct ledger *lg, int64_t offset);
 
+/* All below `offset` was delivered, or never will be (a marker, an aborted record): the
+ * line passes what is not there. */
+void ledger_reach(struct ledger *lg, int64_t offset);
+
 bool ledger_may_arm(const struct ledger *lg); /* fewer than LEDGER_ARMED_MAX */
 void ledger_arm(struct ledger *lg, int64_t offset, int64_t arm_second);
 uint32_t ledger_arm_second(const struct ledger *lg, int64_t offset); /* of one ARMED */

@@ -151,6 +151,16 @@ void parts_turn(struct engine *en)
             flow(en, part);
 }
 
+/* A time that has passed is waited for no more: what follows comes with an event. */
+int64_t parts_next_ms(const struct engine *en)
+{
+    if (en->revoking || en->closing)
+        return en->now < en->drain_until    ? en->drain_until
+               : en->now < en->revoke_until ? en->revoke_until
+                                            : INT64_MAX;
+    return en->assign_due ? en->assign_at : INT64_MAX;
+}
+
 void parts_drop_all(struct engine *en, const char *reason)
 {
     struct part *part;

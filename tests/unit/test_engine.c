@@ -458,6 +458,53 @@ static void a_record_that_comes_after_a_fence_is_answered(void **state)
     count_is(p, "line", 2);
 }
 
+/* Markers and what producers aborted leave gaps, of any length. */
+static void a_gap_longer_than_the_window_is_passed(void **state)
+{
+    struct play *p = *state;
+    command(p, 3000, "k", bad);
+    command(p, 9000, "k", bad);
+    while (p->tick != NULL) {
+        end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    count_is(p, "finished", 2);
+    count_is(p, "line", 9001);
+}
+
+/* Behind the last record there may be a marker: it is no work that waits. */
+static void the_line_reaches_the_end_of_the_log(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", bad);
+    push(p, (struct kafka_event){.type = KAFKA_EOF, .at = p->part, .offset = 2});
+    turn(p);
+    int64_t committed = -1;
+    while (p->tick != NULL) {
+        committed = p->tick->offsets[0].offset;
+        end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    assert_int_equal(committed, 2);
+    count_is(p, "line", 2);
+}
+
+/* While a tick hangs nothing can be sent: the loop must not turn without an end. */
+static void who_waits_for_a_tick_sleeps(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    assert_non_null(p->tick);
+    engine_turn(p->en);
+    assert_true(engine_next_ms(p->en) > p->now);
+    push(p, (struct kafka_event){
+                .type = KAFKA_REVOKE, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    turn(p);
+    p->now += 10001; /* the drain is over, the tick still hangs */
+    turn(p);
+    assert_true(engine_next_ms(p->en) > p->now);
+}
+
 /* A second assign() may bring a record again that is still in hand. */
 static void a_record_that_comes_twice_is_taken_once(void **state)
 {
@@ -568,6 +615,9 @@ int main(void)
         PLAY(a_tick_that_failed_is_built_again),
         PLAY(an_unknown_tick_is_settled_by_the_string),
         PLAY(a_record_that_comes_after_a_fence_is_answered),
+        PLAY(a_gap_longer_than_the_window_is_passed),
+        PLAY(the_line_reaches_the_end_of_the_log),
+        PLAY(who_waits_for_a_tick_sleeps),
         PLAY(a_record_that_comes_twice_is_taken_once),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),

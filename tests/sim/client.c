@@ -1,0 +1,1074 @@
+/* What stands between an engine and the broker: librdkafka's membership and fetching,
+ * consumer.c's rules (group metadata taken right after the first assign of an assignment,
+ * answers of an older assignment dropped), and the Kafka thread with its ticks
+ * (producer.c) and questions (worker.c). Owns struct client. */
+#include "world.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "codec/records/result.h"
+
+enum {
+    SEND_BY_MS = 5000,
+    SLICE_MS = 100,
+    ASK_AGAIN_MS = 50,
+    INIT_AGAIN_MS = 200,
+    LOST_CHECK_MS = 1000
+};
+
+static void pump(struct instance *in);
+static void tick_step(struct instance *in);
+static void renew(struct instance *in, enum tick_end end);
+static void join_group(struct instance *in);
+static void lose(struct instance *in, const char *why);
+
+static struct told *tell(struct instance *in, struct told_queue *q,
+                         enum kafka_event_type type)
+{
+    if (q->n == q->cap) {
+        q->cap = q->cap ? q->cap * 2 : 64;
+        q->items = mem_realloc(q->items, q->cap * sizeof *q->items);
+    }
+    struct told *t = &q->items[q->n++];
+    *t = (struct told){.type = type, .part = -1, .cmd = -1};
+    instance_wake(in);
+    return t;
+}
+
+static struct rpc *rpc_new(struct instance *in, enum rpc_type type, event_fn *done)
+{
+    struct rpc *rpc = arena_zalloc(&in->w->arena, sizeof *rpc);
+    rpc->in = in;
+    rpc->type = type;
+    rpc->done = done;
+    rpc->ticket = ++in->k.next_ticket;
+    return rpc;
+}
+
+static void again_in(struct instance *in, int64_t ms, event_fn *run)
+{
+    world_in(in->w, in, in->w->now + ms, run, in);
+}
+
+/* --- start: reach, init_transactions, then the group --- */
+
+static void init_done(struct world *w, struct event *ev);
+
+static void init_ask(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    broker_ask(w, rpc_new(in, RPC_INIT, init_done));
+}
+
+static void watch_lost(struct world *w, struct event *ev);
+static void beat(struct world *w, struct event *ev);
+
+static void init_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    if (rpc->code != BROKER_OK) {
+        again_in(in, INIT_AGAIN_MS, init_ask);
+        return;
+    }
+    (void)w;
+    in->k.epoch = rpc->epoch;
+    in->k.producer_ready = true;
+    tell(in, &in->k.answers, KAFKA_STATE)->up = true;
+    if (!in->k.closing)
+        join_group(in);
+    pump(in);
+}
+
+void client_start(struct instance *in)
+{
+    in->k = (struct client){.generation = -1};
+    again_in(in, between(in->w, 1, 50), init_ask);
+    again_in(in, LOST_CHECK_MS, watch_lost);
+    again_in(in, in->w->heartbeat_ms, beat);
+}
+
+void client_fini(struct instance *in)
+{
+    mem_free(in->k.news.items);
+    mem_free(in->k.answers.items);
+    mem_free(in->k.lent_text);
+    in->k.news = in->k.answers = (struct told_queue){0};
+    in->k.lent_text = NULL;
+}
+
+/* --- the group --- */
+
+static void join_done(struct world *w, struct event *ev);
+
+static void join_group(struct instance *in)
+{
+    struct client *k = &in->k;
+    k->membership = JOINING;
+    struct rpc *rpc = rpc_new(in, RPC_JOIN, join_done);
+    rpc->member = k->member;
+    rpc->fixed_member = in->w->static_members;
+    k->join_ticket = rpc->ticket;
+    broker_ask(in->w, rpc);
+}
+
+static void join_again(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    (void)w;
+    if (in->k.membership == JOINING && !in->k.closing)
+        join_group(in);
+}
+
+static void join_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (rpc->ticket != k->join_ticket || k->membership != JOINING)
+        return;
+    if (rpc->code != BROKER_OK) {
+        k->member = 0;
+        again_in(in, 100, join_again);
+        return;
+    }
+    k->membership = ASSIGNED;
+    k->member = rpc->member;
+    k->generation = rpc->generation;
+    k->owner = rpc->owner;
+    k->lost = false;
+    k->heard = w->now;
+    memcpy(k->parts, rpc->parts, sizeof k->parts);
+    memcpy(tell(in, &k->news, KAFKA_ASSIGN)->parts, k->parts, sizeof k->parts);
+}
+
+static void revoke(struct instance *in)
+{
+    struct client *k = &in->k;
+    k->membership = REVOKING;
+    memcpy(tell(in, &k->news, KAFKA_REVOKE)->parts, k->parts, sizeof k->parts);
+}
+
+static void lose(struct instance *in, const char *why)
+{
+    struct client *k = &in->k;
+    if (k->lost || (k->membership != ASSIGNED && k->membership != REVOKING))
+        return;
+    trace(in->w, in->slot, -1, -1, "client.lost", k->generation, k->member, why);
+    k->lost = true;
+    k->generation = -1;
+    k->member = 0;
+    if (k->membership == ASSIGNED)
+        revoke(in);
+    else
+        instance_wake(in);
+}
+
+static void beat_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (rpc->ticket != k->beat_ticket)
+        return;
+    k->heartbeat_runs = false;
+    if (rpc->member != k->member || rpc->generation != k->generation || k->lost)
+        return; /* of another life of this membership */
+    if (rpc->code == BROKER_STALE) {
+        lose(in, "heartbeat");
+        return;
+    }
+    k->heard = w->now;
+    if (rpc->code == BROKER_REBALANCING && k->membership == ASSIGNED)
+        revoke(in);
+}
+
+static void beat(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    struct client *k = &in->k;
+    again_in(in, w->heartbeat_ms, beat);
+    if (k->heartbeat_runs || k->lost || k->member == 0 ||
+        (k->membership != ASSIGNED && k->membership != REVOKING))
+        return;
+    struct rpc *rpc = rpc_new(in, RPC_HEARTBEAT, beat_done);
+    rpc->member = k->member;
+    rpc->generation = k->generation;
+    k->beat_ticket = rpc->ticket;
+    k->heartbeat_runs = true;
+    broker_ask(w, rpc);
+}
+
+static void watch_lost(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    struct client *k = &in->k;
+    again_in(in, LOST_CHECK_MS, watch_lost);
+    if ((k->membership == ASSIGNED || k->membership == REVOKING) &&
+        w->now - k->heard > w->session_ms) {
+        k->heartbeat_runs = false;
+        lose(in, "no heartbeat was answered");
+    }
+}
+
+static void gone(struct instance *in)
+{
+    in->k.membership = GONE;
+    in->k.closed = true;
+    (void)tell(in, &in->k.news, KAFKA_CLOSED);
+}
+
+static void leave_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    (void)w;
+    if (!rpc->in->k.closed)
+        gone(rpc->in);
+}
+
+static void leave_late(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    (void)w;
+    if (!in->k.closed)
+        gone(in);
+}
+
+static void leave_group(struct instance *in)
+{
+    struct client *k = &in->k;
+    k->membership = AWAY;
+    if (k->member == 0 || in->w->static_members) {
+        again_in(in, 5, leave_late);
+        return;
+    }
+    struct rpc *rpc = rpc_new(in, RPC_LEAVE, leave_done);
+    rpc->member = k->member;
+    broker_ask(in->w, rpc);
+    again_in(in, 5000, leave_late);
+}
+
+/* --- fetching --- */
+
+struct fetch_call {
+    struct instance *in;
+    int part;
+    int64_t version;
+};
+
+static void fetch_run(struct world *w, struct event *ev);
+
+static void fetch_soon(struct instance *in, int part, int64_t ms)
+{
+    struct fetch *f = &in->k.fetch[part];
+    if (!f->on || f->paused || f->scheduled)
+        return;
+    f->scheduled = true;
+    struct fetch_call *call = arena_zalloc(&in->w->arena, sizeof *call);
+    *call = (struct fetch_call){in, part, f->version};
+    int64_t at = in->w->now + ms;
+    if (at < in->cut_out_until)
+        at = in->cut_out_until;
+    if (at < in->cut_in_until)
+        at = in->cut_in_until;
+    world_in(in->w, in, at, fetch_run, call);
+}
+
+void client_fetch_soon(struct world *w, int part)
+{
+    for (int i = 0; i < w->n_slots; i++)
+        if (w->instances[i].alive)
+            fetch_soon(&w->instances[i], part, skewed(w, 1, 120));
+}
+
+/* Up to the last stable offset, over markers and what was aborted. */
+static void fetch_run(struct world *w, struct event *ev)
+{
+    struct fetch_call *call = ev->p;
+    struct instance *in = call->in;
+    struct fetch *f = &in->k.fetch[call->part];
+    if (f->version != call->version)
+        return;
+    f->scheduled = false;
+    if (!f->on || f->paused)
+        return;
+    if (w->now < in->cut_out_until || w->now < in->cut_in_until) {
+        fetch_soon(in, call->part, 0);
+        return;
+    }
+    const struct log *log = &w->broker.commands[call->part];
+    int64_t stable = log_stable(log);
+    if (f->next > (int64_t)log->n) {
+        struct told *t = tell(in, &in->k.news, KAFKA_OUT_OF_RANGE);
+        t->part = call->part;
+        t->version = f->version;
+        f->on = false;
+        return;
+    }
+    int64_t many = between(w, 1, 40);
+    while (f->next < stable && many > 0) {
+        const struct entry *e = &log->entries[f->next];
+        if (e->state == ENTRY_COMMITTED) {
+            struct told *t = tell(in, &in->k.news, KAFKA_RECORD);
+            t->part = call->part;
+            t->offset = f->next;
+            t->cmd = e->cmd;
+            t->version = f->version;
+            many--;
+        }
+        f->next++;
+    }
+    if (f->next < stable) {
+        fetch_soon(in, call->part, skewed(w, 1, 60));
+    } else if (f->eof_told != f->next) {
+        f->eof_told = f->next;
+        struct told *t = tell(in, &in->k.news, KAFKA_EOF);
+        t->part = call->part;
+        t->offset = f->next;
+        t->version = f->version;
+    }
+}
+
+static void fetch_set(struct instance *in, int part, bool on, int64_t at)
+{
+    struct fetch *f = &in->k.fetch[part];
+    *f = (struct fetch){
+        .on = on, .version = f->version + 1, .app_next = at, .next = at, .eof_told = -1};
+    if (on)
+        fetch_soon(in, part, skewed(in->w, 2, 300));
+}
+
+/* --- the port --- */
+
+static int part_index(const struct instance *in, struct kafka_partition at)
+{
+    (void)in;
+    return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition : -1;
+}
+
+static struct kafka_partition partition(int part)
+{
+    return (struct kafka_partition){COMMANDS_TOPIC, part};
+}
+
+struct lent {
+    int slot, life;
+    size_t n_headers;
+    struct kafka_header headers[8];
+    char bytes[];
+};
+
+static struct str lend(char **to, struct str s)
+{
+    if (s.ptr == NULL)
+        return s;
+    memcpy(*to, s.ptr, s.len);
+    struct str copy = {*to, s.len};
+    *to += s.len;
+    return copy;
+}
+
+/* A copy of its own for each delivery: who looks at it after release reads dirt. */
+static void fill_record(struct instance *in, const struct told *t,
+                        struct kafka_record *rec)
+{
+    const struct cmd *c = &in->w->cmds[t->cmd];
+    struct str key = c->key < 0 ? STR_NULL : str_of(c->key_text);
+    size_t size = key.len + c->value.len;
+    for (size_t i = 0; i < c->n_headers; i++)
+        size += c->headers[i].value.len;
+    struct lent *lent = mem_zalloc(sizeof *lent + size + 1);
+    char *at = lent->bytes;
+    *rec = (struct kafka_record){.at = partition(t->part),
+                                 .offset = t->offset,
+                                 .timestamp_ms = EPOCH_MS + in->w->now,
+                                 .key = lend(&at, key),
+                                 .value = lend(&at, c->value),
+                                 .headers = lent->headers,
+                                 .n_headers = c->n_headers,
+                                 .handle = lent};
+    for (size_t i = 0; i < c->n_headers; i++)
+        lent->headers[i] =
+            (struct kafka_header){c->headers[i].name, lend(&at, c->headers[i].value)};
+    lent->n_headers = size;
+    in->k.lent_records++;
+}
+
+static void port_release(void *self, struct kafka_record *rec)
+{
+    struct instance *in = self;
+    struct lent *lent = rec->handle;
+    memset(lent->bytes, 'X', lent->n_headers);
+    mem_free(lent);
+    in->k.lent_records--;
+}
+
+static void lend_parts(struct instance *in, const bool *parts, struct kafka_event *ev)
+{
+    ev->parts = in->k.lent_parts;
+    ev->n_parts = 0;
+    for (int p = 0; p < in->w->n_parts; p++)
+        if (parts[p])
+            in->k.lent_parts[ev->n_parts++] = partition(p);
+    ev->assignment = in->k.assignment;
+}
+
+static void lend_text(struct instance *in, const char *text, struct kafka_event *ev)
+{
+    mem_free(in->k.lent_text);
+    in->k.lent_text = text != NULL ? mem_strdup(text) : NULL;
+    ev->metadata = str_of(in->k.lent_text);
+}
+
+/* True: the engine hears of it. */
+static bool show(struct instance *in, const struct told *t, struct kafka_event *ev)
+{
+    struct world *w = in->w;
+    struct client *k = &in->k;
+    *ev = (struct kafka_event){.type = t->type};
+    if (t->part >= 0)
+        ev->at = partition(t->part);
+    ev->offset = t->offset;
+    ev->low = t->low;
+    ev->high = t->high;
+    ev->count = t->count;
+    ev->max_bytes = t->max_bytes;
+    ev->up = t->up;
+    ev->assignment = t->assignment;
+    switch (t->type) {
+    case KAFKA_RECORD:
+        if (t->version != k->fetch[t->part].version)
+            return false;
+        k->fetch[t->part].app_next = t->offset + 1;
+        fill_record(in, t, &ev->record);
+        trace(w, in->slot, t->part, t->cmd, "record", t->offset, 0, NULL);
+        return true;
+    case KAFKA_EOF:
+    case KAFKA_OUT_OF_RANGE:
+        trace(w, in->slot, t->part, -1, "end", t->offset,
+              t->version == k->fetch[t->part].version, NULL);
+        return t->version == k->fetch[t->part].version;
+    case KAFKA_ASSIGN:
+        k->assignment++;
+        k->current = k->assignment;
+        k->revoking = k->told_lost = false;
+        k->stamp.held = false;
+        memset(k->asked_once, 0, sizeof k->asked_once);
+        memset(k->reading_again, 0, sizeof k->reading_again);
+        k->fresh_at = -1;
+        lend_parts(in, t->parts, ev);
+        trace(w, in->slot, -1, -1, "assign", k->assignment, k->generation, NULL);
+        return true;
+    case KAFKA_REVOKE:
+    case KAFKA_LOST:
+        k->revoking = true;
+        k->told_lost = k->lost;
+        if (k->lost)
+            k->current = 0;
+        ev->type = k->lost ? KAFKA_LOST : KAFKA_REVOKE;
+        lend_parts(in, t->parts, ev);
+        trace(w, in->slot, -1, -1, k->lost ? "lost" : "revoke", k->assignment, 0, NULL);
+        return true;
+    case KAFKA_COMMITTED:
+        if (t->assignment != k->current)
+            return false;
+        lend_text(in, t->text, ev);
+        k->reading_again[t->part] = false;
+        trace(w, in->slot, t->part, -1, "position", t->offset, t->assignment, t->text);
+        if (t->up) /* the first reading of this assignment */
+            check_read_position(w, in, t->part, t->text, t->offset);
+        return true;
+    case KAFKA_WATERMARKS:
+        return t->assignment == k->current;
+    case KAFKA_TOPIC:
+        ev->at = (struct kafka_partition){t->topic, -1};
+        return true;
+    case KAFKA_TICK:
+        k->tick_runs = false;
+        ev->tick = t->tick;
+        if (t->tick->end == TICK_COMMITTED)
+            k->fresh_at = k->tick_handed;
+        if (t->tick->end != TICK_COMMITTED || w->now - k->tick_handed >= SEND_BY_MS)
+            check_arming_over(w, k->tick_owner, -1);
+        trace(w, in->slot, -1, -1, "tick.end", t->tick->end, (int64_t)t->tick->bad, NULL);
+        return true;
+    case KAFKA_STATE:
+    case KAFKA_CLOSED:
+        return true;
+    case KAFKA_FATAL:
+        (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
+        return true;
+    }
+    return false;
+}
+
+static bool next_of(struct instance *in, struct told_queue *q, struct kafka_event *ev)
+{
+    while (q->head < q->n) {
+        struct told t = q->items[q->head++];
+        if (q->head == q->n)
+            q->head = q->n = 0;
+        if (show(in, &t, ev))
+            return true;
+    }
+    return false;
+}
+
+static bool port_next(void *self, struct kafka_event *ev)
+{
+    struct instance *in = self;
+    struct client *k = &in->k;
+    in->useful = true;
+    if (next_of(in, &k->answers, ev))
+        return true;
+    if (k->revoking && !k->told_lost && k->lost) {
+        const struct told t = {.type = KAFKA_LOST, .part = -1};
+        struct told all = t;
+        memcpy(all.parts, k->parts, sizeof all.parts);
+        return show(in, &all, ev);
+    }
+    if (next_of(in, &k->news, ev))
+        return true;
+    in->useful = false;
+    return false;
+}
+
+static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
+                        int64_t assignment)
+{
+    struct instance *in = self;
+    struct client *k = &in->k;
+    if (assignment != k->assignment || k->revoking || k->closed)
+        return;
+    for (int p = 0; p < in->w->n_parts; p++) {
+        size_t i = 0;
+        while (i < n && part_index(in, parts[i].at) != p)
+            i++;
+        if (i < n || k->fetch[p].on)
+            fetch_set(in, p, i < n, i < n ? parts[i].offset : 0);
+        if (i < n)
+            trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
+    }
+    if (k->stamp.held)
+        return;
+    /* What the library says now, which may be more than this assignment knows of. */
+    k->stamp.held = k->generation >= 0 && k->member != 0;
+    k->stamp.assignment = assignment;
+    k->stamp.generation = k->generation;
+    k->stamp.member = k->member;
+    k->stamp.owner = k->owner;
+}
+
+static void port_unassign(void *self, int64_t assignment)
+{
+    struct instance *in = self;
+    struct client *k = &in->k;
+    if (assignment != k->assignment || k->closed)
+        return;
+    trace(in->w, in->slot, -1, -1, "unassign", assignment, 0, NULL);
+    k->stamp.held = false;
+    k->current = 0;
+    k->revoking = k->told_lost = false;
+    for (int p = 0; p < in->w->n_parts; p++)
+        fetch_set(in, p, false, 0);
+    if (k->membership != REVOKING)
+        return;
+    k->lost = false;
+    if (k->closing)
+        leave_group(in);
+    else
+        join_group(in);
+}
+
+static void port_pause(void *self, struct kafka_partition at)
+{
+    struct instance *in = self;
+    struct fetch *f = &in->k.fetch[part_index(in, at)];
+    trace(in->w, in->slot, part_index(in, at), -1, "pause", f->app_next, f->next, NULL);
+    f->paused = true;
+    f->scheduled = false;
+    f->version++; /* what was fetched ahead is dropped */
+    f->next = f->app_next;
+    f->eof_told = -1;
+}
+
+static void port_resume(void *self, struct kafka_partition at)
+{
+    struct instance *in = self;
+    struct fetch *f = &in->k.fetch[part_index(in, at)];
+    trace(in->w, in->slot, part_index(in, at), -1, "resume", f->app_next, 0, NULL);
+    f->paused = false;
+    fetch_soon(in, part_index(in, at), skewed(in->w, 5, 1000));
+}
+
+static void ask(struct instance *in, enum kafka_event_type type, int part,
+                const char *topic)
+{
+    struct client *k = &in->k;
+    assert(k->n_questions < sizeof k->questions / sizeof k->questions[0]);
+    struct question *q = &k->questions[k->n_questions++];
+    *q = (struct question){
+        .type = type, .part = part, .topic = topic, .assignment = k->current};
+    if (type == KAFKA_COMMITTED) {
+        q->first_reading = !k->asked_once[part];
+        k->reading_again[part] = k->asked_once[part];
+        k->asked_once[part] = true;
+    }
+    pump(in);
+}
+
+static void port_committed(void *self, struct kafka_partition at)
+{
+    ask(self, KAFKA_COMMITTED, part_index(self, at), NULL);
+}
+
+static void port_watermarks(void *self, struct kafka_partition at)
+{
+    ask(self, KAFKA_WATERMARKS, part_index(self, at), NULL);
+}
+
+static void port_topic(void *self, const char *topic)
+{
+    ask(self, KAFKA_TOPIC, -1, topic);
+}
+
+static int port_submit(void *self, struct kafka_tick *tick)
+{
+    struct instance *in = self;
+    struct client *k = &in->k;
+    if (k->tick_runs)
+        return -1;
+    in->useful = true;
+    in->w->ticks++;
+    k->tick_runs = true;
+    tick->end = TICK_RUNNING;
+    k->tick = tick;
+    k->tick_waits = true;
+    k->tick_handed = in->w->now;
+    k->tick_owner =
+        k->stamp.held && k->stamp.assignment == tick->assignment ? k->stamp.owner : 0;
+    k->tick_generation = k->stamp.generation;
+    k->tick_member = k->stamp.member;
+    trace(in->w, in->slot, -1, -1, "tick.begin", (int64_t)tick->n_offsets,
+          (int64_t)tick->n_outputs, NULL);
+    pump(in);
+    return 0;
+}
+
+/* The library takes a REVOKE of what it has first, then leaves. */
+static void port_close(void *self)
+{
+    struct instance *in = self;
+    struct client *k = &in->k;
+    if (k->closing)
+        return;
+    k->closing = true;
+    trace(in->w, in->slot, -1, -1, "close", k->membership, 0, NULL);
+    if (k->membership == ASSIGNED)
+        revoke(in);
+    else if (k->membership != REVOKING)
+        leave_group(in);
+}
+
+static const char *port_intern(void *self, const char *topic)
+{
+    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC, DEAD_TOPIC,
+                                        REPLY_TOPIC, REPLY_SMALL_TOPIC};
+    struct instance *in = self;
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(known[i], topic) == 0)
+            return known[i];
+    return arena_strndup(&in->w->arena, topic, strlen(topic));
+}
+
+static int64_t port_high(void *self, struct kafka_partition at)
+{
+    struct instance *in = self;
+    return (int64_t)in->w->broker.commands[part_index(in, at)].n;
+}
+
+struct kafka_port client_port(struct instance *in)
+{
+    return (struct kafka_port){.next = port_next,
+                               .release = port_release,
+                               .assign = port_assign,
+                               .unassign = port_unassign,
+                               .pause = port_pause,
+                               .resume = port_resume,
+                               .committed = port_committed,
+                               .watermarks = port_watermarks,
+                               .topic = port_topic,
+                               .submit = port_submit,
+                               .close = port_close,
+                               .intern = port_intern,
+                               .high = port_high,
+                               .self = in};
+}
+
+/* --- the Kafka thread: a tick goes before a question --- */
+
+static void question_done(struct world *w, struct event *ev);
+
+static void pump_event(struct world *w, struct event *ev)
+{
+    (void)w;
+    pump(ev->p);
+}
+
+static void answer_question(struct instance *in, const struct question *q,
+                            const struct rpc *rpc)
+{
+    struct told *t = tell(in, &in->k.answers, q->type);
+    t->part = q->part;
+    t->topic = q->topic;
+    t->assignment = q->assignment;
+    t->up = q->first_reading;
+    if (rpc == NULL)
+        return;
+    t->offset = rpc->offset;
+    t->text = rpc->text;
+    t->low = rpc->low;
+    t->high = rpc->high;
+    t->count = rpc->count;
+    t->max_bytes = rpc->max_bytes;
+}
+
+static void pop_question(struct client *k)
+{
+    k->n_questions--;
+    memmove(k->questions, k->questions + 1, k->n_questions * sizeof k->questions[0]);
+}
+
+static void slice_over(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (k->step != STEP_QUESTION || k->ticket != rpc->ticket)
+        return;
+    struct question q = k->questions[0];
+    pop_question(k);
+    q.due = w->now + ASK_AGAIN_MS;
+    k->questions[k->n_questions++] = q;
+    k->step = STEP_IDLE;
+    pump(in);
+}
+
+static void pump(struct instance *in)
+{
+    struct client *k = &in->k;
+    struct world *w = in->w;
+    if (k->step != STEP_IDLE || !k->producer_ready)
+        return;
+    if (k->tick_waits) {
+        k->tick_waits = false;
+        k->step = STEP_START;
+        tick_step(in);
+        return;
+    }
+    while (k->n_questions > 0) {
+        struct question *q = &k->questions[0];
+        if (q->due > w->now) {
+            again_in(in, q->due - w->now, pump_event);
+            return;
+        }
+        if (q->type == KAFKA_COMMITTED && q->assignment != k->current) {
+            pop_question(k); /* nobody wants the answer */
+            continue;
+        }
+        struct rpc *rpc = rpc_new(in,
+                                  q->type == KAFKA_COMMITTED    ? RPC_COMMITTED
+                                  : q->type == KAFKA_WATERMARKS ? RPC_WATERMARKS
+                                                                : RPC_TOPIC,
+                                  question_done);
+        rpc->part = q->part;
+        rpc->topic = q->topic;
+        k->step = STEP_QUESTION;
+        k->ticket = rpc->ticket;
+        broker_ask(w, rpc);
+        world_in(w, in, w->now + (q->type == KAFKA_COMMITTED ? SLICE_MS : 1000),
+                 slice_over, rpc);
+        return;
+    }
+}
+
+static void question_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    (void)w;
+    if (k->step != STEP_QUESTION || k->ticket != rpc->ticket ||
+        rpc->code == BROKER_UNSTABLE)
+        return; /* the slice ends, it is asked again */
+    struct question q = k->questions[0];
+    pop_question(k);
+    k->step = STEP_IDLE;
+    answer_question(in, &q, rpc);
+    pump(in);
+}
+
+/* --- a tick: offsets, records, commit; as producer.c --- */
+
+static void tick_rpc_done(struct world *w, struct event *ev);
+
+static void finish_tick(struct instance *in, enum tick_end end)
+{
+    struct client *k = &in->k;
+    k->step = STEP_IDLE;
+    k->tick->end = end;
+    k->tick->bad = k->bad;
+    k->tick->took_us = (in->w->now - k->tick_began) * 1000;
+    if (end == TICK_UNKNOWN)
+        in->w->unknown_ticks++;
+    tell(in, &k->answers, KAFKA_TICK)->tick = k->tick;
+    k->tick = NULL;
+    pump(in);
+}
+
+static void tick_ask(struct instance *in, enum step step, struct rpc *rpc)
+{
+    struct client *k = &in->k;
+    k->step = step;
+    k->ticket = rpc->ticket;
+    rpc->epoch = k->epoch;
+    broker_ask(in->w, rpc);
+}
+
+static void send_offsets(struct instance *in)
+{
+    struct client *k = &in->k;
+    struct rpc *rpc = rpc_new(in, RPC_OFFSETS, tick_rpc_done);
+    rpc->generation = k->tick_generation;
+    rpc->member = k->tick_member;
+    rpc->owner = k->tick_owner;
+    rpc->handed = k->tick_handed;
+    for (size_t i = 0; i < k->tick->n_offsets; i++) {
+        const struct kafka_offset *o = &k->tick->offsets[i];
+        struct str text = o->metadata;
+        rpc->offsets[rpc->n_offsets++] = (struct pending_offset){
+            part_index(in, o->at), o->offset,
+            text.ptr != NULL ? arena_strndup(&in->w->arena, text.ptr, text.len) : NULL,
+            0};
+    }
+    tick_ask(in, STEP_OFFSETS, rpc);
+}
+
+static struct log *log_of(struct world *w, const struct kafka_output *out)
+{
+    struct broker *b = &w->broker;
+    if (strcmp(out->topic, RESULTS_TOPIC) == 0)
+        return &b->results[out->partition >= 0 ? out->partition : 0];
+    if (strcmp(out->topic, DEAD_TOPIC) == 0)
+        return &b->dead;
+    if (strcmp(out->topic, REPLY_TOPIC) == 0)
+        return &b->reply;
+    return strcmp(out->topic, REPLY_SMALL_TOPIC) == 0 ? &b->reply_small : NULL;
+}
+
+static struct str header_of(const struct kafka_output *out, const char *name)
+{
+    for (size_t i = 0; i < out->n_headers; i++)
+        if (str_is(out->headers[i].name, name))
+            return out->headers[i].value;
+    return STR_NULL;
+}
+
+/* Which command an output answers, by what it says itself. */
+static int answered_cmd(struct world *w, const struct kafka_output *out)
+{
+    struct str source = header_of(out, "source"), rest = source;
+    int64_t part = -1, offset = -1;
+    struct err e = ERR_INIT;
+    if (source.ptr != NULL) {
+        (void)str_split(&rest, '/');
+        (void)parse_i64(str_split(&rest, '/'), 0, PARTS_MAX, &part, &e);
+        (void)parse_i64(rest, 0, INT32_MAX, &offset, &e);
+    } else {
+        (void)parse_i64(header_of(out, "__connect.errors.partition"), 0, PARTS_MAX, &part,
+                        &e);
+        (void)parse_i64(header_of(out, "__connect.errors.offset"), 0, INT32_MAX, &offset,
+                        &e);
+    }
+    return load_find(w, (int)part, offset);
+}
+
+static struct sent_output describe(struct world *w, const struct kafka_output *out)
+{
+    struct sent_output so = {.log = log_of(w, out),
+                             .cmd = answered_cmd(w, out),
+                             .outcome = -1,
+                             .size = out->key.len + out->value.len};
+    so.unknown = so.log == NULL;
+    so.dead = so.log == &w->broker.dead;
+    so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
+    struct str outcome = header_of(out, "outcome");
+    for (int i = 0; outcome.ptr != NULL && i < OUTCOMES; i++)
+        if (str_is(outcome, outcome_names[i]))
+            so.outcome = i;
+    for (size_t i = 0; i < out->n_headers; i++)
+        so.size += out->headers[i].name.len + out->headers[i].value.len;
+    return so;
+}
+
+static void send_records(struct instance *in)
+{
+    struct client *k = &in->k;
+    struct rpc *rpc = rpc_new(in, RPC_PRODUCE, tick_rpc_done);
+    rpc->n_outputs = k->tick->n_outputs;
+    rpc->outputs =
+        arena_zalloc(&in->w->arena, (rpc->n_outputs + 1) * sizeof *rpc->outputs);
+    for (size_t i = 0; i < rpc->n_outputs; i++)
+        rpc->outputs[i] = describe(in->w, &k->tick->outputs[i]);
+    tick_ask(in, STEP_PRODUCE, rpc);
+}
+
+/* The client gives up on a commit whose request may still be on its way. */
+static void commit_given_up(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (k->step != STEP_COMMIT || k->ticket != rpc->ticket)
+        return;
+    trace(w, in->slot, -1, -1, "commit.indefinite", 0, 0, NULL);
+    renew(in, TICK_UNKNOWN);
+}
+
+static void send_end(struct instance *in, bool commit)
+{
+    struct world *w = in->w;
+    struct rpc *rpc = rpc_new(in, RPC_END, tick_rpc_done);
+    rpc->commit = commit;
+    tick_ask(in, commit ? STEP_COMMIT : STEP_ABORT, rpc);
+    if (commit && !w->calm && chance(w, w->mood.indefinite))
+        world_in(w, in, w->now + skewed(w, 0, 3000), commit_given_up, rpc);
+}
+
+static void renew_ask(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    struct rpc *rpc = rpc_new(in, RPC_INIT, tick_rpc_done);
+    (void)w;
+    tick_ask(in, STEP_RENEW, rpc);
+}
+
+static void renew(struct instance *in, enum tick_end end)
+{
+    in->k.tick_end = end;
+    in->k.step = STEP_RENEW;
+    in->k.ticket = 0;
+    again_in(in, 1, renew_ask);
+}
+
+static void tick_step(struct instance *in)
+{
+    struct client *k = &in->k;
+    k->blamed = false;
+    k->bad = 0;
+    k->tick_began = in->w->now;
+    if (k->tick_owner == 0 || k->tick->assignment != k->current) {
+        finish_tick(in, TICK_STALE);
+        return;
+    }
+    if (k->tick->n_offsets > 0)
+        send_offsets(in);
+    else if (k->tick->n_outputs > 0)
+        send_records(in);
+    else
+        finish_tick(in, TICK_COMMITTED);
+}
+
+static void same_again(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    (void)w;
+    switch (in->k.step) {
+    case STEP_OFFSETS:
+        send_offsets(in);
+        return;
+    case STEP_PRODUCE:
+        send_records(in);
+        return;
+    case STEP_RENEW:
+        renew_ask(w, ev);
+        return;
+    case STEP_COMMIT:
+    case STEP_ABORT:
+    case STEP_IDLE:
+    case STEP_START:
+    case STEP_QUESTION:
+        return;
+    }
+}
+
+static void after_abort(struct instance *in)
+{
+    struct client *k = &in->k;
+    finish_tick(in, k->blamed ? TICK_BAD_RECORD : k->tick_end);
+}
+
+static void tick_rpc_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (rpc->ticket != k->ticket)
+        return;
+    k->ticket = 0;
+    if (rpc->code == BROKER_CONCURRENT || rpc->code == BROKER_PASSING) {
+        again_in(in, k->step == STEP_RENEW ? INIT_AGAIN_MS : between(w, 2, 20),
+                 same_again);
+        return;
+    }
+    switch (k->step) {
+    case STEP_OFFSETS:
+        if (rpc->code == BROKER_OK && k->tick->n_outputs > 0) {
+            send_records(in);
+        } else if (rpc->code == BROKER_OK) {
+            send_end(in, true);
+        } else if (rpc->code == BROKER_STALE) {
+            k->tick_end = TICK_STALE;
+            send_end(in, false);
+        } else {
+            renew(in, TICK_UNKNOWN);
+        }
+        return;
+    case STEP_PRODUCE:
+        if (rpc->code == BROKER_OK) {
+            send_end(in, true);
+            return;
+        }
+        if (rpc->code == BROKER_FENCED) {
+            renew(in, TICK_UNKNOWN);
+            return;
+        }
+        k->blamed = rpc->code == BROKER_BAD_RECORD;
+        k->bad = rpc->bad;
+        k->tick_end = TICK_ABORTED;
+        send_end(in, false);
+        return;
+    case STEP_COMMIT:
+        if (rpc->code == BROKER_OK)
+            finish_tick(in, TICK_COMMITTED);
+        else
+            renew(in, TICK_UNKNOWN);
+        return;
+    case STEP_ABORT:
+        if (rpc->code == BROKER_OK)
+            after_abort(in);
+        else
+            renew(in, k->blamed ? TICK_BAD_RECORD : TICK_UNKNOWN);
+        return;
+    case STEP_RENEW:
+        k->epoch = rpc->epoch;
+        finish_tick(in, k->tick_end);
+        return;
+    case STEP_IDLE:
+    case STEP_START:
+    case STEP_QUESTION:
+        return;
+    }
+}

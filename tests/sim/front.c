@@ -1,0 +1,332 @@
+/* The model Front and the HTTP client in front of it. A request that has left is
+ * executed at a time of its own, also when nobody waits for it any more; the answer may
+ * say less than what happened, or never come. Owns struct http_sim. */
+#include "world.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { REFUSALS_MAX = 60 };
+enum http_state { CONNECTING, SENT, ENDED };
+
+struct http_sim {
+    struct http_call *call;
+    struct instance *in;
+    enum http_state state;
+    bool fails_to_connect, cancelled, answered, reset;
+    int cmd; /* -1: GET /me */
+    enum http_method method;
+    bool retargeted;
+    int64_t ready_at, timeout_at;
+    struct send *send;
+    /* the answer */
+    int status;
+    enum http_end end;
+    int64_t retry_after;
+    size_t padding;
+};
+
+static const struct mood *mood(const struct world *w)
+{
+    return w->calm ? &w->quiet : &w->mood;
+}
+
+/* In a bad phase everything that can go wrong does so more often. */
+static bool bad(struct world *w, int per_mille)
+{
+    if (!w->calm && w->bad_front_until > w->now)
+        per_mille = per_mille * 4 + 60;
+    return chance(w, per_mille);
+}
+
+/* --- Front --- */
+
+static void wake(struct world *w, struct event *ev)
+{
+    (void)w;
+    instance_wake(ev->in);
+}
+
+static void answer_comes(struct world *w, struct event *ev)
+{
+    struct http_sim *hs = ev->p;
+    (void)w;
+    hs->answered = true;
+    instance_wake(hs->in);
+}
+
+static void reply(struct world *w, struct http_sim *hs, int64_t at, int status)
+{
+    struct instance *in = hs->in;
+    hs->status = status;
+    hs->end = HTTP_ANSWERED;
+    if (in->alive && in->life == hs->send->life)
+        world_in(w, in, at + between(w, 0, 30), answer_comes, hs);
+}
+
+static void execute(struct world *w, struct event *ev)
+{
+    struct http_sim *hs = ev->p;
+    check_execution(w, hs->send);
+}
+
+static void execute_at(struct world *w, struct http_sim *hs, int64_t at)
+{
+    if (hs->cmd >= 0 && !hs->send->get)
+        world_at(w, at, execute, hs);
+}
+
+static int success(const struct http_sim *hs)
+{
+    if (hs->method == HTTP_GET)
+        return 200;
+    return hs->method == HTTP_POST ? 201 : 204;
+}
+
+/* What Front says without doing anything; 0: it does it. */
+static int refusal(struct world *w, const struct http_sim *hs)
+{
+    if (!w->calm && w->unauthorized_until > w->now)
+        return 401;
+    if (bad(w, mood(w)->http_429))
+        return 429;
+    if (hs->cmd < 0)
+        return 0;
+    const struct cmd *c = &w->cmds[hs->cmd];
+    if (c->merged && !hs->retargeted)
+        return 301;
+    if (c->missing)
+        return 404;
+    if (hs->method == HTTP_DELETE && c->executions > 0)
+        return 404;
+    return c->kind == KIND_DEDUP && c->executions > 0 ? 409 : 0;
+}
+
+static void arrive(struct world *w, struct event *ev)
+{
+    struct http_sim *hs = ev->p;
+    const struct mood *m = mood(w);
+    int64_t soon = w->now + skewed(w, 1, bad(w, m->http_slow) ? 20000 : 200);
+    int no = refusal(w, hs);
+    if (no != 0) {
+        hs->retry_after = no == 429 ? between(w, 1, 4) : -1;
+        reply(w, hs, soon, no);
+        return;
+    }
+    if (bad(w, m->http_5xx)) {
+        static const int codes[] = {500, 503, 408, 502};
+        reply(w, hs, soon, codes[rnd(w, 4)]);
+        return;
+    }
+    if (bad(w, m->http_5xx_done)) {
+        execute_at(w, hs, w->now + skewed(w, 0, 2000));
+        reply(w, hs, soon, 500);
+        return;
+    }
+    if (bad(w, m->http_lost)) { /* a time-out for the client; done or not */
+        if (chance(w, 600))
+            execute_at(w, hs, w->now + skewed(w, 0, 20000));
+        return;
+    }
+    if (bad(w, m->http_reset)) {
+        if (chance(w, 600))
+            execute_at(w, hs, w->now + skewed(w, 0, 5000));
+        hs->reset = true;
+        reply(w, hs, soon, 0);
+        return;
+    }
+    if (bad(w, m->http_late)) { /* long after the client has gone */
+        int64_t late = w->now + between(w, 1000, 90000);
+        execute_at(w, hs, late);
+        reply(w, hs, late + 1, success(hs));
+        return;
+    }
+    execute_at(w, hs, between(w, w->now, soon));
+    reply(w, hs, soon, success(hs));
+    hs->padding = chance(w, 100) ? 900 : 0;
+    if (hs->cmd >= 0 && bad(w, m->http_head))
+        hs->end = chance(w, 500) ? HTTP_HEAD_ONLY : HTTP_TOO_LARGE;
+}
+
+/* --- the HTTP port --- */
+
+static int port_start(void *self, struct http_call *call)
+{
+    struct instance *in = self;
+    struct world *w = in->w;
+    if (in->n_calls == CALLS_MAX)
+        return -1;
+    struct http_sim *hs = arena_zalloc(&w->arena, sizeof *hs);
+    *hs = (struct http_sim){.call = call, .in = in, .cmd = load_number(call->path)};
+    if (hs->cmd < 0 && call->body.ptr != NULL)
+        hs->cmd = load_number(arena_strndup(&w->arena, call->body.ptr, call->body.len));
+    hs->method = call->method;
+    hs->retargeted =
+        strstr(call->path, "m/") != NULL || call->path[strlen(call->path) - 1] == 'm';
+    hs->fails_to_connect = bad(w, mood(w)->http_connect_fail);
+    /* A kept connection is ready at once. */
+    hs->ready_at = w->now + (chance(w, 600) ? 0 : skewed(w, 1, 3000));
+    hs->timeout_at = w->now + call->timeout_ms;
+    hs->retry_after = -1;
+    call->gate_opened = false;
+    call->end = HTTP_NOT_SENT;
+    call->why[0] = 0;
+    buf_fini(&call->body_in);
+    buf_init(&call->body_in, call->body_max);
+    if (in->k.revoking && hs->cmd >= 0)
+        broken(w, "after a revoke no call is begun", in->slot, -1, hs->cmd, "begun");
+    in->useful = true;
+    in->calls[in->n_calls++] = hs;
+    if (hs->ready_at > w->now)
+        world_in(w, in, hs->ready_at, wake, NULL);
+    world_in(w, in, hs->timeout_at, wake, NULL);
+    return 0;
+}
+
+static void port_cancel(void *self, struct http_call *call)
+{
+    struct instance *in = self;
+    for (size_t i = 0; i < in->n_calls; i++) {
+        struct http_sim *hs = in->calls[i];
+        if (hs->call != call || hs->state == ENDED)
+            continue;
+        hs->cancelled = true;
+        hs->state = ENDED;
+        instance_wake(in);
+    }
+}
+
+/* The last moment before the bytes leave. */
+static void leave(struct instance *in, struct http_sim *hs)
+{
+    struct world *w = in->w;
+    struct http_call *call = hs->call;
+    if (hs->fails_to_connect || !call->gate(call)) {
+        (void)snprintf(call->why, sizeof call->why, "%s",
+                       hs->fails_to_connect ? "connect failed" : "the gate was closed");
+        if (!hs->fails_to_connect && hs->cmd >= 0) {
+            struct cmd *c = &w->cmds[hs->cmd];
+            trace(w, in->slot, c->part, hs->cmd, "gate.closed", ++c->refusals, 0, NULL);
+            if (c->refusals > REFUSALS_MAX)
+                broken(w, "a closed gate is waited for", in->slot, c->part, hs->cmd,
+                       "asked %d times", c->refusals);
+        }
+        hs->state = ENDED;
+        if (hs->cmd >= 0)
+            check_arming_over(w, in->k.owner, hs->cmd);
+        return;
+    }
+    call->gate_opened = true;
+    hs->state = SENT;
+    struct send *s = arena_zalloc(&w->arena, sizeof *s);
+    *s = (struct send){.cmd = hs->cmd,
+                       .inst = in->slot,
+                       .life = in->life,
+                       .owner = in->k.owner,
+                       .at = w->now,
+                       .get = hs->method == HTTP_GET};
+    hs->send = s;
+    if (hs->cmd >= 0)
+        check_send(w, s);
+    if (!bad(w, mood(w)->http_lost / 2)) /* else it never gets there */
+        world_at(w, w->now + skewed(w, 1, 400), arrive, hs);
+}
+
+static void fill_answer(struct instance *in, struct http_sim *hs)
+{
+    struct http_call *call = hs->call;
+    struct world *w = in->w;
+    call->end = hs->reset ? HTTP_LOST : hs->end;
+    if (call->end == HTTP_LOST)
+        return;
+    call->head = (struct http_head){.status = hs->status,
+                                    .limit = w->limit,
+                                    .remaining = hs->status == 429 ? 0 : w->limit / 2,
+                                    .reset = -1,
+                                    .retry_after = (double)hs->retry_after,
+                                    .date_ms = EPOCH_MS + w->now};
+    if (hs->status == 301)
+        (void)snprintf(call->head.location, sizeof call->head.location,
+                       "https://front/conversations/cnv_%dm", hs->cmd);
+    if (hs->end == HTTP_ANSWERED && hs->status != 204) {
+        (void)buf_printf(&call->body_in, "{\"id\":\"res_%d\",\"pad\":\"", hs->cmd);
+        for (size_t i = 0; i < hs->padding; i++)
+            (void)buf_add_char(&call->body_in, 'x');
+        (void)buf_add_cstr(&call->body_in, "\"}");
+    }
+}
+
+/* The moment this process learns what became of a request. */
+static void learn(struct http_sim *hs)
+{
+    struct send *s = hs->send;
+    if (hs->cmd >= 0)
+        check_arming_over(hs->in->w, hs->in->k.owner, hs->cmd);
+    if (s == NULL || s->ended)
+        return;
+    s->ended = true;
+    if (hs->cancelled || !hs->answered || hs->reset)
+        return;
+    if (hs->status >= 200 && hs->status < 300)
+        s->evidence = EVIDENCE_DONE;
+    else if (hs->status == 301 || hs->status == 429 ||
+             (hs->status >= 400 && hs->status < 500 && hs->status != 408))
+        s->evidence = EVIDENCE_NOT;
+}
+
+void front_turn(struct instance *in)
+{
+    struct world *w = in->w;
+    for (size_t i = 0; i < in->n_calls; i++) {
+        struct http_sim *hs = in->calls[i];
+        if (hs->state == CONNECTING && w->now >= hs->ready_at)
+            leave(in, hs);
+        if (hs->state == SENT && hs->answered) {
+            fill_answer(in, hs);
+            hs->state = ENDED;
+        } else if (hs->state != ENDED && w->now >= hs->timeout_at) {
+            (void)snprintf(hs->call->why, sizeof hs->call->why, "timed out");
+            hs->call->end = hs->state == SENT ? HTTP_LOST : HTTP_NOT_SENT;
+            hs->state = ENDED;
+        } else {
+            continue;
+        }
+        instance_wake(in);
+    }
+}
+
+static void port_reap(void *self)
+{
+    struct instance *in = self;
+    struct http_sim *ended[CALLS_MAX];
+    size_t n = 0, kept = 0;
+    for (size_t i = 0; i < in->n_calls; i++)
+        if (in->calls[i]->state == ENDED)
+            ended[n++] = in->calls[i];
+        else
+            in->calls[kept++] = in->calls[i];
+    in->n_calls = kept;
+    for (size_t i = 0; i < n; i++) {
+        struct http_sim *hs = ended[i];
+        in->useful = true;
+        learn(hs);
+        if (hs->cancelled)
+            hs->call->end = hs->send != NULL ? HTTP_LOST : HTTP_NOT_SENT;
+        if (hs->call->end == HTTP_LOST || hs->call->end == HTTP_NOT_SENT)
+            hs->call->head =
+                (struct http_head){.limit = -1, .remaining = -1, .reset = -1};
+        trace(in->w, in->slot, -1, hs->cmd, "http.end", (int64_t)hs->call->end,
+              hs->call->head.status, NULL);
+        hs->call->done(hs->call);
+    }
+}
+
+void front_drop(struct instance *in)
+{
+    in->n_calls = 0;
+}
+
+struct http_port front_port(struct instance *in)
+{
+    return (struct http_port){port_start, port_cancel, port_reap, in};
+}

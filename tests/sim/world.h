@@ -1,0 +1,477 @@
+/* One simulated world: a broker, a Front, several connectors that are the real engine,
+ * and a clock that jumps from event to event. One seed decides everything, so a seed
+ * replays exactly.
+ *
+ * world.c   events, chance, trace           broker.c   logs, transactions, group
+ * client.c  what an instance knows of Kafka: the port, its Kafka thread, its membership
+ * front.c   the HTTP port and Front          instance.c processes: turn, kill, stop,
+ * freeze load.c    the commands                     checker.c  the promises sim.c main:
+ * seeds, faults, the end */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/mem.h"
+#include "engine/engine.h"
+
+enum {
+    PARTS_MAX = 4,
+    SLOTS_MAX = 4, /* places for processes: an instance.id each */
+    CMDS_MAX = 400,
+    KEYS_MAX = 24,
+    CALLS_MAX = 16
+};
+
+#define COMMANDS_TOPIC "commands"
+#define RESULTS_TOPIC "results"
+#define DEAD_TOPIC "dead-letters"
+#define REPLY_TOPIC "reply-a"
+#define REPLY_SMALL_TOPIC "reply-small"
+#define EPOCH_MS 1700000000000
+
+struct world;
+struct instance;
+
+/* --- events --- */
+
+struct event;
+typedef void event_fn(struct world *w, struct event *ev);
+struct event {
+    int64_t at;
+    uint64_t seq;
+    event_fn *run;
+    /* Set: happens inside this process; dropped when it has died, late when it stands. */
+    struct instance *in;
+    int life;
+    void *p;
+};
+
+void world_at(struct world *w, int64_t at, event_fn *run, void *p);
+void world_in(struct world *w, struct instance *in, int64_t at, event_fn *run, void *p);
+bool world_step(struct world *w); /* false: no event is left */
+
+/* --- chance: all from the seed --- */
+
+uint64_t rnd(struct world *w, uint64_t n);                /* 0 .. n-1 */
+int64_t between(struct world *w, int64_t lo, int64_t hi); /* both included */
+bool chance(struct world *w, int per_mille);
+/* Mostly near lo, rarely up to hi. */
+int64_t skewed(struct world *w, int64_t lo, int64_t hi);
+
+/* --- trace: binary, printed only when asked for --- */
+
+struct line {
+    int64_t at, a, b;
+    const char *what, *text; /* text may be NULL */
+    int inst, part, cmd;     /* -1: none */
+};
+void trace(struct world *w, int inst, int part, int cmd, const char *what, int64_t a,
+           int64_t b, const char *text);
+void trace_print(const struct line *line);
+/* The last `n` lines about this command or partition (-1: any). */
+void trace_tail(const struct world *w, int inst, int part, int cmd, size_t n);
+
+/* --- the commands --- */
+
+enum kind {
+    KIND_READ,   /* GET */
+    KIND_SET,    /* class A that changes something */
+    KIND_DEDUP,  /* class B */
+    KIND_ONCE,   /* class C or D: must not be repeated */
+    KIND_REFUSED /* answered without a call: bad input */
+};
+
+enum evidence {
+    EVIDENCE_NONE, /* nobody knows */
+    EVIDENCE_NOT,  /* the answer says that it was not executed */
+    EVIDENCE_DONE  /* the answer says that it was */
+};
+
+/* One request that left, as the world sees it. */
+struct send {
+    int cmd, inst, life;
+    uint64_t owner; /* number of the ownership under which it left */
+    int64_t at;
+    bool ended, get;
+    enum evidence evidence;
+    int executions;
+};
+
+struct cmd {
+    int index, part, key; /* key -1: null */
+    int64_t offset;       /* -1: not in the log yet */
+    enum kind kind;
+    const char *operation;
+    char key_text[16];
+    struct str value;
+    struct kafka_header headers[6];
+    size_t n_headers;
+    bool aborted;         /* its producer's transaction was: it does not count */
+    bool dead;            /* must become a dead letter */
+    bool merged, missing; /* Front: 301 first; 404 */
+    int64_t deadline;     /* wall ms; 0: none */
+    /* what came of it */
+    int results, dead_letters, replies; /* durable */
+    int outcome;                        /* enum outcome of the result; -1: none */
+    int64_t answered_at;
+    bool ever_armed;
+    int sends, executions, refusals;
+    int64_t first_send, first_execution, visible_at;
+    int64_t arm_handed; /* when its arming was handed over; -1: not known */
+    int64_t arm_over;   /* when an arming of before ceased to count */
+    uint64_t arm_owner;
+    uint64_t doubt_owner; /* its position was read as ARMED by this ownership */
+};
+
+/* --- the broker --- */
+
+enum entry_state { ENTRY_OPEN, ENTRY_COMMITTED, ENTRY_ABORTED, ENTRY_MARKER };
+struct entry {
+    enum entry_state state;
+    int cmd;       /* which command it is, or answers */
+    int outcome;   /* results */
+    int txn;       /* whose transaction; -1: none */
+    int64_t epoch; /* and which */
+    int64_t serial;
+};
+struct log {
+    const char *topic;
+    int partition;
+    struct entry *entries; /* the offset is the index */
+    size_t n, cap;
+    int64_t max_bytes;
+};
+
+enum txn_state { TXN_EMPTY, TXN_ONGOING, TXN_COMMITTING, TXN_ABORTING };
+struct pending_offset {
+    int part;
+    int64_t offset;
+    const char *text;
+    uint64_t serial; /* order in the offsets topic */
+};
+struct txn {
+    enum txn_state state;
+    int64_t epoch, started, serial;
+    struct pending_offset offsets[PARTS_MAX];
+    int n_offsets;
+    bool pending; /* its offsets are not decided yet */
+    struct log *touched[3 * PARTS_MAX + 4];
+    int n_touched, markers_left;
+    int inst, life; /* who opened it: for the trace */
+    int64_t handed; /* when the tick was handed over */
+    uint64_t owner[PARTS_MAX];
+};
+
+struct member {
+    int id, slot, life; /* id 0: free */
+    bool joined;
+    int64_t heard;
+    struct join_call *call; /* the answer it waits for */
+    uint64_t owner;         /* of its present assignment */
+    bool owns[PARTS_MAX];
+};
+enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_STABLE };
+struct group {
+    enum group_state state;
+    int generation;
+    struct member members[SLOTS_MAX * 4];
+    int next_id;
+    int64_t deadline, not_before;
+    bool completing;
+};
+
+struct broker {
+    struct log commands[PARTS_MAX], results[PARTS_MAX], dead, reply, reply_small;
+    struct txn txns[SLOTS_MAX];
+    int64_t next_serial;
+    uint64_t next_offset_serial, next_owner;
+    struct {
+        bool set;
+        int64_t offset;
+        const char *text;
+        uint64_t serial;
+    } committed[PARTS_MAX];
+    struct group group;
+};
+
+void broker_init(struct world *w);
+void broker_fini(struct world *w);
+int64_t log_stable(const struct log *log); /* LSO */
+struct entry *log_append(struct world *w, struct log *log, struct entry e);
+/* A transaction of a producer of commands is decided. */
+void broker_commands_decided(struct world *w, int part);
+
+enum broker_code {
+    BROKER_OK,
+    BROKER_CONCURRENT,
+    BROKER_FENCED,
+    BROKER_STALE, /* generation or member is another */
+    BROKER_PASSING,
+    BROKER_UNSTABLE,
+    BROKER_BAD_RECORD,
+    BROKER_TIMED_OUT,
+    BROKER_REBALANCING,
+    BROKER_FENCED_INSTANCE
+};
+
+/* What an output says of itself, copied when it is sent. */
+struct sent_output {
+    struct log *log;
+    int cmd, outcome;
+    bool reply, dead, unknown;
+    size_t size;
+};
+
+/* A request to the broker and its answer. */
+struct rpc {
+    struct instance *in;
+    int life;
+    bool held; /* by a cut wire, at its sender's */
+    enum rpc_type {
+        RPC_INIT,
+        RPC_OFFSETS,
+        RPC_PRODUCE,
+        RPC_END,
+        RPC_COMMITTED,
+        RPC_WATERMARKS,
+        RPC_TOPIC,
+        RPC_JOIN,
+        RPC_HEARTBEAT,
+        RPC_LEAVE
+    } type;
+    uint64_t ticket; /* the client's: an answer nobody waits for is dropped */
+    event_fn *done;
+    enum broker_code code;
+    /* transactions */
+    int64_t epoch;
+    bool commit;
+    struct pending_offset offsets[PARTS_MAX];
+    int n_offsets;
+    struct sent_output *outputs;
+    size_t n_outputs, bad;
+    /* group */
+    int member, generation;
+    bool fixed_member;
+    bool parts[PARTS_MAX];
+    uint64_t owner;
+    int64_t handed;
+    /* questions */
+    int part;
+    const char *topic;
+    int64_t offset, low, high, max_bytes;
+    int32_t count;
+    const char *text;
+    bool first_reading;
+    int64_t assignment;
+};
+struct join_call {
+    struct rpc *rpc;
+};
+
+/* Sends it; rpc->done comes inside the process, unless that has died. */
+void broker_ask(struct world *w, struct rpc *rpc);
+
+/* --- an instance --- */
+
+struct told { /* an event for the loop */
+    enum kafka_event_type type;
+    int part, cmd;
+    int64_t offset, version, low, high, max_bytes, assignment;
+    int32_t count;
+    const char *text, *topic;
+    char error[64];
+    bool up;
+    bool parts[PARTS_MAX];
+    struct kafka_tick *tick;
+};
+struct told_queue {
+    struct told *items;
+    size_t head, n, cap;
+};
+
+enum membership { AWAY, JOINING, ASSIGNED, REVOKING, GONE };
+
+struct fetch {
+    bool on, paused, scheduled;
+    int64_t version, app_next, next, eof_told;
+};
+
+struct question {
+    enum kafka_event_type type;
+    int part;
+    const char *topic;
+    int64_t assignment, due;
+    bool first_reading;
+};
+
+enum step {
+    STEP_IDLE,
+    STEP_START,
+    STEP_OFFSETS,
+    STEP_PRODUCE,
+    STEP_COMMIT,
+    STEP_ABORT,
+    STEP_RENEW,
+    STEP_QUESTION
+};
+
+struct client {
+    struct told_queue news, answers;
+    /* librdkafka's side of the group */
+    enum membership membership;
+    int member, generation;
+    bool lost, heartbeat_runs, closing, closed, subscribed;
+    int64_t heard; /* last heartbeat answered */
+    bool parts[PARTS_MAX];
+    uint64_t owner;
+    uint64_t join_ticket, leave_ticket, beat_ticket;
+    struct fetch fetch[PARTS_MAX];
+    /* consumer.c */
+    int64_t assignment, current; /* current: the watch's; 0: none */
+    bool revoking, told_lost;
+    struct {
+        bool held;
+        int64_t assignment;
+        int member, generation;
+        uint64_t owner;
+    } stamp;
+    bool asked_once[PARTS_MAX]; /* in this assignment */
+    /* the Kafka thread */
+    enum step step;
+    struct kafka_tick *tick;
+    bool tick_waits, tick_runs, producer_ready;
+    int64_t epoch, tick_began;
+    int tick_member, tick_generation;
+    uint64_t tick_owner;
+    int64_t tick_handed;
+    int64_t fresh_at; /* the last committed one of this assignment; -1: none */
+    bool reading_again[PARTS_MAX];
+    enum tick_end tick_end;
+    bool blamed, renew_only;
+    size_t bad;
+    uint64_t ticket, next_ticket;
+    struct question questions[64];
+    size_t n_questions;
+    /* lent to the engine until the next call of next() */
+    struct kafka_partition lent_parts[PARTS_MAX];
+    char *lent_text;
+    int lent_records;
+};
+
+struct http_sim; /* front.c */
+
+struct instance {
+    struct world *w;
+    int slot, life;
+    bool alive, stopping, turn_set, taken_over;
+    int64_t turn_at, turned_at, frozen_until, stalled_until;
+    int64_t cut_out_until, cut_in_until; /* the wire's: they outlive the process */
+    int64_t clock_base, mono_lag, wall_offset;
+    int64_t stop_deadline;
+    struct clock clock;
+    struct engine_options options;
+    struct engine *en;
+    struct client k;
+    struct http_sim *calls[CALLS_MAX];
+    size_t n_calls;
+    int idle_turns;       /* turns in a row that nothing asked for */
+    bool useful;          /* this turn had something to do */
+    int64_t refuse_until; /* preflight said no */
+};
+
+void instance_start(struct world *w, int slot);
+void instance_kill(struct instance *in);
+void instance_stop(struct instance *in); /* SIGTERM */
+void instance_freeze(struct instance *in, int64_t ms, bool suspend);
+void instance_stall(struct instance *in, int64_t ms); /* the loop only */
+void instance_wake(struct instance *in);
+void instance_check_identity(struct instance *in);
+int64_t instance_wall(const struct instance *in);
+
+struct kafka_port client_port(struct instance *in);
+void client_start(struct instance *in);
+void client_fini(struct instance *in);
+void client_fetch_soon(struct world *w, int part); /* there is more in this partition */
+
+struct http_port front_port(struct instance *in);
+void front_turn(struct instance *in); /* the HTTP client's time in a turn */
+void front_drop(struct instance *in); /* the process has died */
+
+/* --- the load --- */
+
+void load_init(struct world *w);
+int load_find(const struct world *w, int part, int64_t offset); /* -1: no command */
+int load_number(const char *text);                              /* "cnv_17..." -> 17 */
+
+/* --- the checker --- */
+
+/* Says the rule, prints the lines about it, ends this seed as failed. */
+void broken(struct world *w, const char *rule, int inst, int part, int cmd,
+            const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+void check_send(struct world *w, struct send *s);
+/* What was armed may be armed anew from here on (cmd -1: all of this owner's). */
+void check_arming_over(struct world *w, uint64_t owner, int cmd);
+void check_execution(struct world *w, struct send *s);
+void check_durable(struct world *w, int slot, const struct txn *t);
+void check_read_position(struct world *w, struct instance *in, int part, const char *text,
+                         int64_t line);
+void check_end(struct world *w);
+bool check_all_answered(const struct world *w);
+
+/* --- the world --- */
+
+struct mood { /* per mille, or ms; drawn once from the seed */
+    int slow_wire, late_marker, slow_commit, indefinite, passing, produce_timeout,
+        refuse_record;
+    int http_lost, http_reset, http_5xx, http_5xx_done, http_429, http_late, http_head,
+        http_connect_fail, http_slow;
+    int gate_gap; /* the bytes leave late */
+};
+
+struct world {
+    uint64_t seed, random;
+    int64_t now;
+    struct event *heap;
+    size_t n_heap, cap_heap;
+    uint64_t next_seq;
+    struct arena arena; /* everything that lives as long as the seed */
+    struct schemas *ss;
+
+    struct line *lines;
+    size_t n_lines, cap_lines;
+    uint64_t hash;
+    bool print;
+
+    int n_parts, n_slots;
+    int64_t session_ms, heartbeat_ms, rebalance_ms, txn_timeout_ms;
+    bool static_members;
+    struct mood mood, quiet; /* quiet: all zero, after the faults */
+    int64_t faults_end, slow_broker_until, bad_front_until, unauthorized_until;
+    bool calm, over; /* no more faults; no more starts */
+    int64_t limit;   /* Front's quota */
+
+    struct broker broker;
+    struct instance instances[SLOTS_MAX];
+    struct cmd *cmds;
+    int n_cmds;
+    struct send **sends;
+    size_t n_sends, cap_sends;
+    uint64_t max_owner_sent[PARTS_MAX];
+    struct {
+        int64_t line;
+        const char *text;
+        int slot;
+        uint64_t owner;
+    } durable[PARTS_MAX];
+    bool expired[PARTS_MAX];
+
+    bool failed;
+    int64_t kills, rebalances, executions, ticks, freezes, cuts, in_doubt, unknown_ticks;
+    int64_t stops, events, turns;
+};
+
+#endif
