@@ -21,6 +21,7 @@ static const int class_cost[QUOTA_CLASSES] = {1, 2, 6}; /* shares 6 : 3 : 1 */
 static struct slot *next_slot(struct engine *en);
 static bool may_dispatch(const struct engine *en);
 static bool serve(struct engine *en, struct slot *slot);
+static int64_t call_timeout_ms(const struct engine *en, const struct request *req);
 static void start_call(struct engine *en, struct slot *slot);
 static void run_call(struct engine *en, struct call *call, const struct request *req,
                      const char *authorization, size_t body_max);
@@ -54,7 +55,6 @@ void dispatch_init(struct engine *en)
     for (size_t i = 0; i < places; i++) {
         struct call *call = &en->calls[i];
         http_call_init(&call->http);
-        call->http.timeout_ms = en->o.timeout_ms;
         call->http.gate = gate;
         call->http.done = call_done;
         call->http.owner = call;
@@ -169,11 +169,27 @@ struct retry_policy dispatch_retry_policy(const struct engine *en)
                                  en->o.retry_backoff_ms, en->o.retry_backoff_max_ms};
 }
 
-int64_t engine_lease_ms(const struct engine *en)
+/* How long a new owner waits before it looks: until what is ARMED here was sent, answered
+ * or given up by curl, and by the kernel. */
+int64_t dispatch_lease_ms(const struct engine *en, const struct part *part)
 {
-    int64_t tcp =
-        en->o.timeout_ms < TCP_USER_TIMEOUT_MS ? en->o.timeout_ms : TCP_USER_TIMEOUT_MS;
-    return SEND_BY_MS + en->o.timeout_ms + tcp + LEASE_MARGIN_MS;
+    static const enum slot_state armed[] = {SLOT_ARMING, SLOT_CALLING, SLOT_DOUBT,
+                                            SLOT_LOOKUP, SLOT_PROBING};
+    int64_t longest = en->o.timeout_ms;
+    for (size_t i = 0; i < sizeof armed / sizeof armed[0]; i++) {
+        const struct slot *slot;
+        TAILQ_FOREACH (slot, &en->lists[armed[i]], link)
+            if (slot->part == part && call_timeout_ms(en, &slot->req) > longest)
+                longest = call_timeout_ms(en, &slot->req);
+    }
+    int64_t tcp = longest < TCP_USER_TIMEOUT_MS ? longest : TCP_USER_TIMEOUT_MS;
+    return SEND_BY_MS + longest + tcp + LEASE_MARGIN_MS;
+}
+
+/* A body adds a second per 100 kB. */
+static int64_t call_timeout_ms(const struct engine *en, const struct request *req)
+{
+    return en->o.timeout_ms + (int64_t)(req->body.len / 100000) * 1000;
 }
 
 static bool may_dispatch(const struct engine *en)
@@ -274,6 +290,7 @@ static void run_call(struct engine *en, struct call *call, const struct request 
     http->n_headers = req->n_headers;
     http->body = req->body;
     http->body_max = body_max;
+    http->timeout_ms = call_timeout_ms(en, req);
     call->refused = false;
     call->started_ms = en->now;
     TAILQ_REMOVE(&en->free_calls, call, link);

@@ -205,7 +205,7 @@ bool dispatch_may_call(const struct engine *en, enum quota_class c);
 void dispatch_look(struct engine *en, struct slot *slot, const struct request *req);
 void dispatch_disarm(struct engine *en, struct slot *slot);
 struct retry_policy dispatch_retry_policy(const struct engine *en);
-int64_t engine_lease_ms(const struct engine *en);
+int64_t dispatch_lease_ms(const struct engine *en, const struct part *part);
 
 /* doubt.c */
 /* The call may have been executed (`executed`: it was, but its answer was lost). False:

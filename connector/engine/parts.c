@@ -18,6 +18,7 @@ static void stop_part(struct part *part, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static void start_at(struct engine *en, struct part *part, int64_t offset);
 static bool all_answered(const struct engine *en);
+static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
 static void flow(struct engine *en, struct part *part);
 static void quota_share(struct engine *en);
@@ -140,8 +141,12 @@ bool parts_rechecking(const struct engine *en)
 void parts_turn(struct engine *en)
 {
     struct part *part;
-    if (en->assign_due && (all_answered(en) || en->now >= en->assign_at))
-        assign_now(en);
+    if (en->assign_due && (all_answered(en) || en->now >= en->assign_at)) {
+        if (!en->assigned || has_parked(en))
+            assign_now(en);
+        en->assign_due = !all_answered(en);
+        en->assign_at = en->now + ASSIGN_PATIENCE_MS;
+    }
     if (en->revoking || en->closing) {
         leave_turn(en);
         return;
@@ -258,6 +263,16 @@ static bool all_answered(const struct engine *en)
     return true;
 }
 
+/* Each assign interrupts the fetching of all: none without a reason. */
+static bool has_parked(const struct engine *en)
+{
+    const struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_PARKED)
+            return true;
+    return false;
+}
+
 /* Assigns all whose position is known, each at its next offset; called again when late
  * ones come. */
 static void assign_now(struct engine *en)
@@ -280,8 +295,6 @@ static void assign_now(struct engine *en)
         else if (part->paused)
             en->kafka.pause(en->kafka.self, part->at);
     }
-    en->assign_due = !all_answered(en);
-    en->assign_at = en->now + ASSIGN_PATIENCE_MS;
 }
 
 /* Pause at full, resume at half: a resume can take a second. */

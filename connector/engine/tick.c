@@ -205,7 +205,8 @@ static void take_offsets(struct engine *en)
         }
         char text[LEDGER_STRING_MAX], quota[40] = "";
         (void)quota_string(en->quota, part->at.partition, clock_wall(en->clock), quota);
-        size_t len = ledger_string(&part->ledger, engine_lease_ms(en), quota, text);
+        size_t len =
+            ledger_string(&part->ledger, dispatch_lease_ms(en, part), quota, text);
         tick->offsets[tick->n_offsets++] =
             (struct kafka_offset){part->at,
                                   ledger_next_line(&part->ledger),

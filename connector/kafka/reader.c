@@ -54,7 +54,8 @@ void reader_free(struct reader *r)
 int reader_page(struct reader *r, struct kafka_partition at, int64_t to,
                 struct page *page, struct err *e)
 {
-    bool same = r->at.topic == at.topic && r->at.partition == at.partition;
+    bool same = r->at.topic == names_intern(&r->names, at.topic) &&
+                r->at.partition == at.partition;
 
     if ((!same || r->next != page->next) && seek(r, at, page->next, e) != 0)
         return -1;
@@ -99,16 +100,24 @@ static int seek(struct reader *r, struct kafka_partition at, int64_t offset,
     return 0;
 }
 
-/* The end of the partition is where control records and aborted ones lie behind the last
- * that can be read: its offset says how far that is. */
+/* At the end of the partition the handle's position has passed what cannot be read:
+ * control records and aborted ones. */
 static int take_error(struct reader *r, rd_kafka_event_t *event, struct err *e)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     rd_kafka_topic_partition_t *at = rd_kafka_event_topic_partition(event);
     bool ours = at != NULL && at->partition == r->at.partition;
+    rd_kafka_topic_partition_list_t *list =
+        partition_list(r->at, RD_KAFKA_OFFSET_INVALID);
 
-    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF && ours && at->offset > r->next)
-        r->next = at->offset;
+    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF && ours) {
+        if (at->offset > r->next)
+            r->next = at->offset;
+        if (rd_kafka_position(r->rk, list) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+            list->elems[0].offset > r->next)
+            r->next = list->elems[0].offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
     rd_kafka_topic_partition_destroy(at);
     if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || at == NULL || error_is_passing(code))
         return 0;

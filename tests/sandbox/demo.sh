@@ -91,7 +91,7 @@ show "A raw call" avro call method=GET path=/me
 show "A bad command: refused, Front is not asked" avro \
     update-conversation conversation_id=cnv_1 statu=open --force
 show "A reply that Front executes and never answers: in doubt, not sent again" avro \
-    create-message-reply conversation_id=cnv_timeout body=Hello
+    create-message-reply conversation_id=cnv_timeout body=Hello -H on-in-doubt=report
 
 printf '\nWhat Front was asked\n'
 python3 - "$url/_sandbox/requests" << 'END'

@@ -245,6 +245,7 @@ class Stage:
             "dead.letters.topic": self.dead_letters_topic,
             "reply.topics.allowed": "replies-.*", "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 1000, "retry.backoff.ms": 20,
+            "in.doubt": "report",  # looking takes 10 s and more: test_doubt.py has it
             **settings}
         self.out, self.by_id = [], {}
         self.reader = None
