@@ -1,6 +1,5 @@
 /* The connector itself: commands -> Front -> results. engine_turn() is the whole program
- * on one screen; engine.c only calls, the parts are in lanes, ledger, tick, partitions,
- * dispatch. */
+ * on one screen; connector/README.md says which of its calls lives where. */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 

@@ -1,6 +1,6 @@
 /* Opening Kafka: the group consumer, the producer of ticks, the question handle, the
- * Kafka thread. Adapter files: settings.c (properties), consumer.c, producer.c, worker.c
- * (the Kafka thread), tools.c (send, tail, check). Only they include rdkafka.h. */
+ * Kafka thread; and what waits, for start and tools. Only the files of this folder
+ * include rdkafka.h. */
 #ifndef KAFKA_KAFKA_H
 #define KAFKA_KAFKA_H
 

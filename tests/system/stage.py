@@ -148,9 +148,12 @@ class Connector:
             time.sleep(0.02)
 
     def wait_line(self, pattern, timeout_s=30):
-        return wait_for(f"line /{pattern}/ in the log (its end: {kafka.tail(self.log, 4)})",
-                        lambda: re.search(pattern, self.log.read_text(errors="replace")),
-                        timeout_s)
+        try:
+            return wait_for(f"line /{pattern}/ in the log",
+                            lambda: re.search(pattern, self.log.read_text(errors="replace")),
+                            timeout_s)
+        except AssertionError as e:
+            raise AssertionError(f"{e}; its end:\n{kafka.tail(self.log, 4)}") from None
 
     def metrics(self):
         """{'commands_received_total': sum over its series, 'x{label="v"}': value, ...}; a
