@@ -531,6 +531,19 @@ static void the_gate_closes_when_no_tick_is_committed(void **state)
     assert_false(answer(p, 200, "{}"));
 }
 
+/* A tick that was refused says that another may own what we are about to change. */
+static void the_gate_closes_when_the_group_moved_on(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += SESSION_MS / 3 + 1;
+    turn(p);
+    end_tick(p, TICK_STALE);
+    assert_false(answer(p, 200, "{}"));
+}
+
 /* The loop turns and ticks are young, but the arming is not. */
 static void an_old_arming_is_armed_again(void **state)
 {
@@ -589,6 +602,7 @@ int main(void)
         PLAY(a_record_that_comes_twice_is_taken_once),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),
+        PLAY(the_gate_closes_when_the_group_moved_on),
         PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
     };
