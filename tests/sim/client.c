@@ -490,6 +490,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         ev->tick = t->tick;
         if (t->tick->end == TICK_COMMITTED)
             k->fresh_at = k->tick_handed;
+        else if (t->tick->end == TICK_STALE)
+            k->fresh_at = -1; /* the group has moved on */
         if (t->tick->end != TICK_COMMITTED || w->now - k->tick_handed >= SEND_BY_MS)
             check_arming_over(w, k->tick_owner, -1);
         trace(w, in->slot, -1, -1, "tick.end", t->tick->end, (int64_t)t->tick->bad, NULL);
