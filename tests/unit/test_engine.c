@@ -197,6 +197,8 @@ static void command(struct play *p, int64_t offset, const char *key, const char 
 static const char *const patch =
     "{\"operation\":\"update-conversation\",\"params\":{\"conversation_id\":\"cnv_1\"},"
     "\"body\":{\"status\":\"open\"}}";
+static const char *const get = "{\"operation\":\"get-conversation-by-id\",\"params\":{"
+                               "\"conversation_id\":\"cnv_1\"}}";
 static const char *const post =
     "{\"operation\":\"add-comment\",\"params\":{\"conversation_id\":\"cnv_1\"},"
     "\"body\":{\"body\":\"hi\"}}";
@@ -586,6 +588,27 @@ static void a_revoke_ends_with_a_last_tick(void **state)
     count_is(p, "open", 0);
 }
 
+/* Counted from the signal, not from the turn before it. */
+static void a_stop_has_its_whole_drain_budget(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", get);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += 2000;
+    engine_stop(p->en);
+    p->now += 9000;
+    engine_turn(p->en);
+    assert_true(answer(p, 200, "{}"));
+    turn(p);
+    assert_non_null(p->tick);
+    if (p->tick->n_outputs == 0)
+        end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->tick->n_outputs, 1);
+    end_tick(p, TICK_COMMITTED);
+    count_is(p, "finished", 1);
+}
+
 int main(void)
 {
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -605,6 +628,7 @@ int main(void)
         PLAY(the_gate_closes_when_the_group_moved_on),
         PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
+        PLAY(a_stop_has_its_whole_drain_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
