@@ -108,7 +108,8 @@ void engine_stop(struct engine *en)
         return;
     }
     en->closing = true;
-    en->drain_until = en->now + en->o.drain_ms;
+    /* The last turn may be a while ago. */
+    en->drain_until = clock_now(en->clock) + en->o.drain_ms;
     en->revoke_until = en->drain_until + 60000;
     log_info("engine.stopping", "draining: %zu call(s) run, %zu command(s) open",
              en->in_flight, en->n_slots);

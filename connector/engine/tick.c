@@ -79,6 +79,7 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
     case TICK_STALE:
         log_info("tick.stale", "tick refused, the group moved on: %s", tick->why);
         put_back(en);
+        en->committed_boot = 0; /* the gate closes: another may own what we hold */
         en->tick_not_before = en->now + RETRY_STALE_MS;
         break;
     case TICK_BAD_RECORD: {

@@ -465,6 +465,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     case KAFKA_LOST:
         k->revoking = true;
         k->told_lost = k->lost;
+        if (!k->lost)
+            k->revoked_at = w->now;
         if (k->lost)
             k->current = 0;
         ev->type = k->lost ? KAFKA_LOST : KAFKA_REVOKE;
@@ -490,6 +492,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         ev->tick = t->tick;
         if (t->tick->end == TICK_COMMITTED)
             k->fresh_at = k->tick_handed;
+        else if (t->tick->end == TICK_STALE)
+            k->fresh_at = -1; /* the group has moved on */
         if (t->tick->end != TICK_COMMITTED || w->now - k->tick_handed >= SEND_BY_MS)
             check_arming_over(w, k->tick_owner, -1);
         trace(w, in->slot, -1, -1, "tick.end", t->tick->end, (int64_t)t->tick->bad, NULL);
@@ -546,8 +550,13 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
         size_t i = 0;
         while (i < n && part_index(in, parts[i].at) != p)
             i++;
-        if (i < n || k->fetch[p].on)
+        bool again = i < n && k->fetch[p].on;
+        if (again && chance(in->w, 300)) /* what was fetched already still comes */
+            k->fetch[p].next = parts[i].offset;
+        else if (i < n || k->fetch[p].on)
             fetch_set(in, p, i < n, i < n ? parts[i].offset : 0);
+        if (again)
+            fetch_soon(in, p, 1);
         if (i < n)
             trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
     }
@@ -568,6 +577,7 @@ static void port_unassign(void *self, int64_t assignment)
     if (assignment != k->assignment || k->closed)
         return;
     trace(in->w, in->slot, -1, -1, "unassign", assignment, 0, NULL);
+    check_unassign(in->w, in);
     k->stamp.held = false;
     k->current = 0;
     k->revoking = k->told_lost = false;

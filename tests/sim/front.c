@@ -143,7 +143,7 @@ static void arrive(struct world *w, struct event *ev)
     }
     execute_at(w, hs, between(w, w->now, soon));
     reply(w, hs, soon, success(hs));
-    hs->padding = chance(w, 100) ? 900 : 0;
+    hs->padding = hs->cmd < 0 ? 0 : w->big_answers ? 850000 : chance(w, 100) ? 900 : 0;
     if (hs->cmd >= 0 && bad(w, m->http_head))
         hs->end = chance(w, 500) ? HTTP_HEAD_ONLY : HTTP_TOO_LARGE;
 }
@@ -183,6 +183,16 @@ static int port_start(void *self, struct http_call *call)
     return 0;
 }
 
+/* The drain budget of a revoke or of a stop has not passed. */
+static bool drains(const struct instance *in)
+{
+    const struct client *k = &in->k;
+    int64_t from = in->stopping ? in->stopped_at : -in->options.drain_ms;
+    if (k->revoking && k->revoked_at > from)
+        from = k->revoked_at;
+    return in->w->now < from + in->options.drain_ms;
+}
+
 static void port_cancel(void *self, struct http_call *call)
 {
     struct instance *in = self;
@@ -190,6 +200,9 @@ static void port_cancel(void *self, struct http_call *call)
         struct http_sim *hs = in->calls[i];
         if (hs->call != call || hs->state == ENDED)
             continue;
+        if (in->alive && !in->k.told_lost && in->terms < 2 && drains(in))
+            broken(in->w, "a drain waits for the calls that run", in->slot, -1, hs->cmd,
+                   "cancelled");
         hs->cancelled = true;
         hs->state = ENDED;
         instance_wake(in);
@@ -250,8 +263,10 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
                        "https://front/conversations/cnv_%dm", hs->cmd);
     if (hs->end == HTTP_ANSWERED && hs->status != 204) {
         (void)buf_printf(&call->body_in, "{\"id\":\"res_%d\",\"pad\":\"", hs->cmd);
-        for (size_t i = 0; i < hs->padding; i++)
-            (void)buf_add_char(&call->body_in, 'x');
+        if (buf_reserve(&call->body_in, hs->padding + 2) != 0)
+            return;
+        memset(call->body_in.data + call->body_in.len, 'x', hs->padding);
+        call->body_in.len += hs->padding;
         (void)buf_add_cstr(&call->body_in, "\"}");
     }
 }

@@ -11,6 +11,7 @@ enum { TURN_MAX_MS = 1000, SPIN_MAX = 300, STOP_MAX_MS = 200000 };
 
 static void turn(struct world *w, struct event *ev);
 static void start_event(struct world *w, struct event *ev);
+static void terminate(struct world *w, struct event *ev);
 
 static int64_t clock_mono(void *arg)
 {
@@ -104,6 +105,7 @@ void instance_start(struct world *w, int slot)
     in->life++;
     in->alive = true;
     in->stopping = in->turn_set = false;
+    in->terms = 0;
     in->frozen_until = in->stalled_until = in->mono_lag = 0;
     in->clock_base = between(w, 1000, 100000000);
     in->idle_turns = 0;
@@ -145,13 +147,22 @@ void instance_kill(struct instance *in)
     release_all(in);
 }
 
+/* A process that stands still hears of it when it goes on. */
 void instance_stop(struct instance *in)
 {
-    if (!in->alive)
-        return;
+    if (in->alive)
+        world_in(in->w, in, in->w->now, terminate, in);
+}
+
+static void terminate(struct world *w, struct event *ev)
+{
+    struct instance *in = ev->p;
+    (void)w;
     trace(in->w, in->slot, -1, -1, "sigterm", 0, 0, NULL);
     if (!in->stopping)
         in->stop_deadline = in->w->now + STOP_MAX_MS;
+    in->stopped_at = in->w->now;
+    in->terms++;
     in->stopping = true;
     engine_stop(in->en);
     instance_wake(in);

@@ -246,6 +246,7 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
     w->txn_timeout_ms = 15000;
     w->static_members = chance(w, 400);
     w->limit = limits[rnd(w, 3)];
+    w->big_answers = chance(w, 15);
     w->faults_end = between(w, 10000, 150000);
     choose_mood(w);
     broker_init(w);
@@ -316,10 +317,11 @@ static void be_calm(struct world *w)
         world_at(w, w->now + i * 30000, start_slot, &w->instances[0]);
 }
 
-/* Lines that were committed last are waited for, then all stop in order. */
+/* A dead member's partitions find an owner, lines reach the end; then all stop in order.
+ */
 static void stop_all(struct world *w)
 {
-    (void)run_until(w, w->now + 10000, NULL);
+    (void)run_until(w, w->now + 2 * w->session_ms + 10000, NULL);
     w->over = true;
     for (int i = 0; i < w->n_slots && !w->failed; i++) {
         if (w->instances[i].alive && !w->instances[i].stopping)
@@ -346,6 +348,32 @@ static void run_world(struct world *w)
 
 /* --- all seeds --- */
 
+/* What must have happened in any longer run, or the simulator proves less than it says.
+ */
+static struct {
+    const char *what;
+    int64_t a; /* -1: any */
+    int64_t count;
+} seen[] = {{"tick.end", TICK_ABORTED, 0},
+            {"tick.end", TICK_STALE, 0},
+            {"tick.end", TICK_BAD_RECORD, 0},
+            {"tick.end", TICK_UNKNOWN, 0},
+            {"txn.expired", -1, 0},
+            {"commit.indefinite", -1, 0},
+            {"gate.closed", -1, 0},
+            {"preflight.no", -1, 0},
+            {"lost", -1, 0},
+            {"revoke", -1, 0},
+            {"group.replaced", -1, 0},
+            {"reply", -1, 0},
+            {"dead-letter", -1, 0},
+            {"freeze", -1, 0},
+            {"suspend", -1, 0},
+            {"stall", -1, 0},
+            {"pause", -1, 0},
+            {"wall", -1, 0}};
+enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
+
 struct totals {
     int64_t seeds, commands, kills, rebalances, executions, ticks, freezes, cuts,
         in_doubt, unknown, events, virtual_s;
@@ -365,6 +393,22 @@ static void add(struct totals *t, const struct world *w)
     t->unknown += w->unknown_ticks;
     t->events += w->events;
     t->virtual_s += w->now / 1000;
+    for (size_t i = 0; i < w->n_lines; i++)
+        for (size_t s = 0; s < N_SEEN; s++)
+            if (strcmp(seen[s].what, w->lines[i].what) == 0 &&
+                (seen[s].a < 0 || seen[s].a == w->lines[i].a))
+                seen[s].count++;
+}
+
+static bool all_seen(void)
+{
+    bool all = true;
+    for (size_t s = 0; s < N_SEEN; s++)
+        if (seen[s].count == 0) {
+            printf("sim: never happened: %s %lld\n", seen[s].what, (long long)seen[s].a);
+            all = false;
+        }
+    return all;
 }
 
 static bool run_seed(uint64_t seed, struct schemas *ss, bool print, uint64_t *hash,
@@ -390,7 +434,7 @@ static void on_abort(int number)
     (void)number;
     if (w != NULL) {
         trace_tail(w, -1, -1, -1, 100);
-        printf("seed %llu at %.3f s: broken: the engine does not abort\n",
+        printf("seed %llu at %.3f s: broken: the engine does not crash\n",
                (unsigned long long)w->seed, (double)w->now / 1000);
         fflush(stdout);
     }
@@ -427,7 +471,7 @@ static void report(const struct totals *t, double took_s)
 
 int main(int argc, char **argv)
 {
-    int64_t seeds = 300, seed = -1;
+    int64_t seeds = 2000, seed = -1;
     bool print = false;
     struct totals t = {0};
     struct err e = ERR_INIT;
@@ -442,6 +486,7 @@ int main(int argc, char **argv)
         }
     }
     (void)signal(SIGABRT, on_abort);
+    (void)signal(SIGSEGV, on_abort);
     log_setup(print ? LOG_DEBUG : LOG_ERROR, LOG_TEXT);
     log_buffered(!print);
     struct schemas *ss = schemas_new(NULL, &e);
@@ -459,6 +504,8 @@ int main(int argc, char **argv)
         }
     }
     schemas_free(ss);
+    if (ok && seed < 0 && seeds >= SEEN_SEEDS)
+        ok = all_seen();
     report(&t, now_s() - began_s);
     return ok ? 0 : 1;
 }

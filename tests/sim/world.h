@@ -332,6 +332,7 @@ struct client {
     /* consumer.c */
     int64_t assignment, current; /* current: the watch's; 0: none */
     bool revoking, told_lost;
+    int64_t revoked_at;
     struct {
         bool held;
         int64_t assignment;
@@ -370,7 +371,8 @@ struct instance {
     int64_t turn_at, turned_at, frozen_until, stalled_until;
     int64_t cut_out_until, cut_in_until; /* the wire's: they outlive the process */
     int64_t clock_base, mono_lag, wall_offset;
-    int64_t stop_deadline;
+    int64_t stopped_at, stop_deadline;
+    int terms; /* SIGTERMs so far */
     struct clock clock;
     struct engine_options options;
     struct engine *en;
@@ -415,6 +417,8 @@ void broken(struct world *w, const char *rule, int inst, int part, int cmd,
 void check_send(struct world *w, struct send *s);
 /* What was armed may be armed anew from here on (cmd -1: all of this owner's). */
 void check_arming_over(struct world *w, uint64_t owner, int cmd);
+/* Partitions go back in order: nothing that could be finished is left. */
+void check_unassign(struct world *w, const struct instance *in);
 void check_execution(struct world *w, struct send *s);
 void check_durable(struct world *w, int slot, const struct txn *t);
 void check_read_position(struct world *w, struct instance *in, int part, const char *text,
@@ -429,7 +433,6 @@ struct mood { /* per mille, or ms; drawn once from the seed */
         refuse_record;
     int http_lost, http_reset, http_5xx, http_5xx_done, http_429, http_late, http_head,
         http_connect_fail, http_slow;
-    int gate_gap; /* the bytes leave late */
 };
 
 struct world {
@@ -451,6 +454,7 @@ struct world {
     bool static_members;
     struct mood mood, quiet; /* quiet: all zero, after the faults */
     int64_t faults_end, slow_broker_until, bad_front_until, unauthorized_until;
+    bool big_answers;
     bool calm, over; /* no more faults; no more starts */
     int64_t limit;   /* Front's quota */
 

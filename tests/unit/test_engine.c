@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char get[] = "{\"operation\":\"get-conversation-by-id\",\"params\":{"
+                          "\"conversation_id\":\"cnv_1\"}}";
+
 static void a_call_that_changes_something_waits_for_a_committed_tick(void **state)
 {
     struct play *p = *state;
@@ -251,6 +254,19 @@ static void the_gate_closes_when_no_tick_is_committed(void **state)
     assert_false(answer(p, 200, "{}"));
 }
 
+/* A tick that was refused says that another may own what we are about to change. */
+static void the_gate_closes_when_the_group_moved_on(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += SESSION_MS / 3 + 1;
+    turn(p);
+    end_tick(p, TICK_STALE);
+    assert_false(answer(p, 200, "{}"));
+}
+
 /* The loop turns and ticks are young, but the arming is not. */
 static void an_old_arming_is_armed_again(void **state)
 {
@@ -293,6 +309,27 @@ static void a_revoke_ends_with_a_last_tick(void **state)
     count_is(p, "open", 0);
 }
 
+/* Counted from the signal, not from the turn before it. */
+static void a_stop_has_its_whole_drain_budget(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", get);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    p->now += 2000;
+    engine_stop(p->en);
+    p->now += 9000;
+    engine_turn(p->en);
+    assert_true(answer(p, 200, "{}"));
+    turn(p);
+    assert_non_null(p->tick);
+    if (p->tick->n_outputs == 0)
+        end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->tick->n_outputs, 1);
+    end_tick(p, TICK_COMMITTED);
+    count_is(p, "finished", 1);
+}
+
 int main(void)
 {
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, play_set_up, play_tear_down)
@@ -309,8 +346,10 @@ int main(void)
         PLAY(a_record_that_comes_twice_is_taken_once),
         PLAY(the_gate_closes),
         PLAY(the_gate_closes_when_no_tick_is_committed),
+        PLAY(the_gate_closes_when_the_group_moved_on),
         PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
+        PLAY(a_stop_has_its_whole_drain_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
