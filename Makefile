@@ -79,6 +79,19 @@ test: unit-deps
 
 unit-deps: deps deps-test
 
+# Figures, no judgement: the connector beside a bare loop of the same libraries.
+BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
+
+bench-programs: $(BENCH_BIN)
+
+bench: deps deps-test all bench-programs
+	$(BUILD)/tests/bench/codec
+	build/venv/bin/python tests/bench/bench.py
+
 # After a change of the settings table: the files users read.
 config: all
 	build/front-connector internal print-sample > config/front-connector.conf
@@ -113,5 +126,5 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
+.PHONY: all bench bench-programs catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs
