@@ -101,6 +101,19 @@ lint: deps
 	$(MAKE) all sandbox unit-programs CC=clang BUILD=build/clang
 	python3 tests/lint.py
 
+# Figures, no judgement: the connector beside a bare loop of the same libraries.
+BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
+
+bench-programs: $(BENCH_BIN)
+
+bench: deps deps-test all bench-programs
+	$(BUILD)/tests/bench/codec
+	build/venv/bin/python tests/bench/bench.py
+
 # After a change of the settings table: the files users read.
 config: all
 	build/front-connector internal print-sample > config/front-connector.conf
@@ -135,5 +148,7 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas sim system test unit unit-deps unit-programs
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
+         $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
+.PHONY: all bench bench-programs catalogue clean config demo deps deps-test lint sandbox schemas \
+        sim system test unit unit-deps unit-programs
