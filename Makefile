@@ -78,11 +78,15 @@ $(BUILD)/simulator: $(SIM_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sim: $(BUILD)/simulator
 	$< $(if $(SEED),seed=$(SEED),$(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
+# Breaks the engine in many ways: the simulator must see each.
+sim-mutations: $(BUILD)/simulator
+	python3 tests/sim/mutate.py $(BUILD)
 
 # Unit tests, generated files, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) all unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	$(MAKE) sim
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps deps-test
@@ -122,4 +126,4 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config deps deps-test sandbox schemas sim system test unit unit-deps unit-programs
+.PHONY: all catalogue clean config deps deps-test sandbox schemas sim sim-mutations system test unit unit-deps unit-programs
