@@ -85,11 +85,15 @@ $(BUILD)/simulator: $(SIM_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sim: $(BUILD)/simulator
 	$< $(if $(SEED),seed=$(SEED),$(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
+# Breaks the engine in many ways: the simulator must see each.
+sim-mutations: $(BUILD)/simulator
+	python3 tests/sim/mutate.py $(BUILD)
 
 # Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
+	$(MAKE) sim
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps deps-test
@@ -151,4 +155,4 @@ clean:
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
          $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
 .PHONY: all bench bench-programs catalogue clean config demo deps deps-test lint sandbox schemas \
-        sim system test unit unit-deps unit-programs
+        sim sim-mutations system test unit unit-deps unit-programs

@@ -514,7 +514,7 @@ static void send_assignment(struct world *w, struct member *m)
     rpc->generation = w->broker.group.generation;
     rpc->owner = m->owner;
     memcpy(rpc->parts, m->owns, sizeof rpc->parts);
-    answer_at(w, rpc, w->now + wire_ms(w) + wire_ms(w)); /* join and sync */
+    answer(w, rpc);
 }
 
 static void try_complete(struct world *w)

@@ -102,6 +102,7 @@ void client_fini(struct instance *in)
 /* --- the group --- */
 
 static void join_done(struct world *w, struct event *ev);
+static void sync_done(struct world *w, struct event *ev);
 
 static void join_group(struct instance *in)
 {
@@ -122,9 +123,11 @@ static void join_again(struct world *w, struct event *ev)
         join_group(in);
 }
 
+/* The generation is known; what it brings is asked for with a SyncGroup, which, as a
+ * heartbeat does, shows that we live. */
 static void join_done(struct world *w, struct event *ev)
 {
-    struct rpc *rpc = ev->p;
+    struct rpc *rpc = ev->p, *sync;
     struct instance *in = rpc->in;
     struct client *k = &in->k;
     if (rpc->ticket != k->join_ticket || k->membership != JOINING)
@@ -134,8 +137,30 @@ static void join_done(struct world *w, struct event *ev)
         again_in(in, 100, join_again);
         return;
     }
-    k->membership = ASSIGNED;
     k->member = rpc->member;
+    sync = rpc_new(in, RPC_HEARTBEAT, sync_done);
+    sync->member = rpc->member;
+    sync->generation = rpc->generation;
+    sync->owner = rpc->owner;
+    memcpy(sync->parts, rpc->parts, sizeof sync->parts);
+    k->join_ticket = sync->ticket;
+    broker_ask(w, sync);
+}
+
+static void sync_done(struct world *w, struct event *ev)
+{
+    struct rpc *rpc = ev->p;
+    struct instance *in = rpc->in;
+    struct client *k = &in->k;
+    if (rpc->ticket != k->join_ticket || k->membership != JOINING)
+        return;
+    if (rpc->code != BROKER_OK) {
+        if (rpc->code == BROKER_STALE)
+            k->member = 0;
+        join_again(w, &(struct event){.p = in});
+        return;
+    }
+    k->membership = ASSIGNED;
     k->generation = rpc->generation;
     k->owner = rpc->owner;
     k->lost = false;
@@ -551,12 +576,10 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
         while (i < n && part_index(in, parts[i].at) != p)
             i++;
         bool again = i < n && k->fetch[p].on;
-        if (again && chance(in->w, 300)) /* what was fetched already still comes */
-            k->fetch[p].next = parts[i].offset;
-        else if (i < n || k->fetch[p].on)
+        if (i < n || k->fetch[p].on)
             fetch_set(in, p, i < n, i < n ? parts[i].offset : 0);
-        if (again)
-            fetch_soon(in, p, 1);
+        if (again && chance(in->w, 300) && k->fetch[p].next > 2)
+            k->fetch[p].next -= 2; /* what was delivered may come again */
         if (i < n)
             trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
     }

@@ -27,6 +27,7 @@ static struct world *running; /* for the signal handler only */
 struct fault {
     enum {
         FAULT_KILL,
+        FAULT_DOWN, /* killed and not restarted */
         FAULT_STOP,
         FAULT_START,
         FAULT_FREEZE,
@@ -120,6 +121,10 @@ static void strike(struct world *w, struct event *ev)
         instance_kill(in);
         restart_later(w, in);
         return;
+    case FAULT_DOWN:
+        w->kills += in->alive;
+        instance_kill(in);
+        return;
     case FAULT_STOP:
         instance_stop(in);
         /* Who stops it may lose patience. */
@@ -190,15 +195,17 @@ static void plan_faults(struct world *w)
         size_t i = 0;
         while (at >= rows[i].weight)
             at -= rows[i++].weight;
-        fault_at(w, rows[i].kind, (int)rnd(w, (uint64_t)w->n_slots),
-                 between(w, 500, w->faults_end));
+        int slot = (int)rnd(w, (uint64_t)w->n_slots);
+        fault_at(w, rows[i].kind, slot, between(w, 500, w->faults_end));
     }
-    if (chance(w, 60)) { /* everybody goes, and comes back later */
-        int64_t at = between(w, 5000, w->faults_end);
-        for (int i = 0; i < w->n_slots; i++)
-            fault_at(w, FAULT_KILL, i, at + between(w, 0, 1000));
-        for (int i = 1; i < 8; i++)
-            fault_at(w, FAULT_EXPIRE, 0, at + i * 6000);
+    if (chance(w, 60)) { /* everybody goes, and comes back after a while */
+        int64_t at = between(w, 5000, w->faults_end / 2);
+        int64_t back = at + w->session_ms + 20000;
+        for (int i = 0; i < w->n_slots; i++) {
+            fault_at(w, FAULT_DOWN, i, at + between(w, 0, 1000));
+            fault_at(w, FAULT_START, i, back + between(w, 0, 5000));
+        }
+        fault_at(w, FAULT_EXPIRE, 0, back - 1000);
     }
 }
 
@@ -321,7 +328,8 @@ static void be_calm(struct world *w)
  */
 static void stop_all(struct world *w)
 {
-    (void)run_until(w, w->now + 2 * w->session_ms + 10000, NULL);
+    (void)run_until(w, w->now + STOP_MAX_MS, check_all_lines);
+    (void)run_until(w, w->now + 5000, NULL);
     w->over = true;
     for (int i = 0; i < w->n_slots && !w->failed; i++) {
         if (w->instances[i].alive && !w->instances[i].stopping)

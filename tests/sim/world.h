@@ -123,6 +123,7 @@ struct cmd {
     int64_t arm_handed; /* when its arming was handed over; -1: not known */
     int64_t arm_over;   /* when an arming of before ceased to count */
     uint64_t arm_owner;
+    uint64_t first_owner; /* who sent it first */
     uint64_t doubt_owner; /* its position was read as ARMED by this ownership */
 };
 
@@ -372,7 +373,8 @@ struct instance {
     int64_t cut_out_until, cut_in_until; /* the wire's: they outlive the process */
     int64_t clock_base, mono_lag, wall_offset;
     int64_t stopped_at, stop_deadline;
-    int terms; /* SIGTERMs so far */
+    int terms;       /* SIGTERMs so far */
+    int64_t durable; /* results and dead letters of this life */
     struct clock clock;
     struct engine_options options;
     struct engine *en;
@@ -425,6 +427,7 @@ void check_read_position(struct world *w, struct instance *in, int part, const c
                          int64_t line);
 void check_end(struct world *w);
 bool check_all_answered(const struct world *w);
+bool check_all_lines(const struct world *w); /* they stand at the ends of the logs */
 
 /* --- the world --- */
 
