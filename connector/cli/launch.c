@@ -71,6 +71,7 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .n_commands_topics = l->kafka.n_topics,
         .commands_partitions = l->commands_partitions,
         .commands_json = s->commands_format == FORMAT_JSON,
+        .start_given = s->commands_start != START_AUTO,
         .start_latest = s->commands_start == START_LATEST,
         .max_pending = s->commands_max_pending,
         .max_pending_bytes = s->commands_max_pending_bytes,

@@ -19,6 +19,7 @@ struct engine_options {
     const int32_t *commands_partitions; /* of each of them */
     bool commands_json;                 /* commands.format */
     bool start_latest;                  /* commands.start=latest (else earliest) */
+    bool start_given;                   /* commands.start is not auto */
     int64_t max_pending;                /* offsets in the window, per partition */
     int64_t max_pending_bytes;
     const char *results_topic, *dead_letters_topic;

@@ -32,7 +32,7 @@
 
 enum part_state {
     PART_ASKING,   /* committed position asked for */
-    PART_STARTING, /* never committed: the log's ends asked for */
+    PART_STARTING, /* the log's ends asked for */
     PART_SEEDING,  /* position known; the tail of its results is being read */
     PART_PARKED,   /* position known, not fetched yet: waits for assign() */
     PART_LIVE,
@@ -64,6 +64,9 @@ struct part {
     int64_t lease_until;  /* monotonic: what a former owner sent has ended by then */
     struct seen *seen;    /* the last results */
     struct slot *ids;     /* commands in flight, by their user's id */
+    bool fresh;           /* no position was ever committed */
+    bool lost;            /* and yet there is a result of it */
+    int64_t gap_end;      /* commands before it were deleted unread; 0: none */
     bool seeded;          /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */
     int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
@@ -182,6 +185,9 @@ void parts_turn(struct engine *en);    /* pause, resume, late assign, end of a r
 int64_t parts_next_ms(const struct engine *en);
 void parts_drop_all(struct engine *en, const char *reason);
 struct part *part_find(struct engine *en, struct kafka_partition at);
+/* A person must act; `fmt` says what to do. */
+void parts_stop(struct part *part, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 bool parts_rechecking(const struct engine *en);
 
 /* intake.c */

@@ -126,6 +126,24 @@ void ledger_arm(struct ledger *lg, int64_t offset, int64_t arm_second)
     en->arm_second = (uint32_t)arm_second;
 }
 
+void ledger_forget(struct ledger *lg, int64_t end, struct buf *text)
+{
+    const char *sep = "; of these may have been sent: ";
+    for (int64_t o = lg->line; o < end && o < lg->ring_end; o++) {
+        struct ledger_entry *en = entry(lg, o);
+        if (en->state == LEDGER_ARMED) {
+            (void)buf_printf(text, "%s%lld", sep, (long long)o);
+            sep = ", ";
+            lg->armed--;
+        }
+        *en = (struct ledger_entry){.state = LEDGER_ABSENT};
+    }
+    enum ledger_intake how = ledger_deliver(lg, lg->line);
+    assert(how == LEDGER_NEW);
+    (void)how;
+    ledger_reach(lg, end);
+}
+
 uint32_t ledger_arm_second(const struct ledger *lg, int64_t offset)
 {
     const struct ledger_entry *en = entry(lg, offset);

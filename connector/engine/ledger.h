@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
 
@@ -68,6 +69,9 @@ void ledger_reach(struct ledger *lg, int64_t offset);
 
 bool ledger_may_arm(const struct ledger *lg); /* fewer than LEDGER_ARMED_MAX */
 void ledger_arm(struct ledger *lg, int64_t offset, int64_t arm_second);
+/* The offsets before `end` are gone: all that is known of them goes, but for the line,
+ * which is delivered anew (WAITING). Those that were ARMED are added to `text`. */
+void ledger_forget(struct ledger *lg, int64_t end, struct buf *text);
 uint32_t ledger_arm_second(const struct ledger *lg, int64_t offset); /* of one ARMED */
 void ledger_disarm(struct ledger *lg,
                    int64_t offset); /* proof that it was not executed */

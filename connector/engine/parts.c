@@ -14,9 +14,8 @@
 
 static struct part *part_new(struct engine *en, struct kafka_partition at);
 static void part_free(struct engine *en, struct part *part);
-static void stop_part(struct part *part, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
-static void start_at(struct engine *en, struct part *part, int64_t offset);
+static void start_at(struct part *part, int64_t offset);
+static void tell_gap(struct engine *en, struct part *part);
 static bool all_answered(const struct engine *en);
 static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
@@ -62,36 +61,33 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
     if (part == NULL || (part->state != PART_ASKING && part->state != PART_RECHECK))
         return;
     if (ev->error[0] != 0) {
-        stop_part(part, "the committed position cannot be read: %s", ev->error);
+        parts_stop(part, "the committed position cannot be read: %s", ev->error);
         return;
     }
     if (part->state == PART_RECHECK) {
         struct ledger_image im;
         int64_t line = ev->offset == KAFKA_NO_OFFSET ? part->ledger.line : ev->offset;
         if (ledger_read(line, ev->metadata, &im, &e)) {
-            stop_part(part, "%s", e.text);
+            parts_stop(part, "%s", e.text);
             return;
         }
         part->state = PART_LIVE;
         tick_settle(en, part, &im);
         return;
     }
-    if (ev->offset == KAFKA_NO_OFFSET) {
-        part->state = PART_STARTING;
-        en->kafka.watermarks(en->kafka.self, part->at);
-        return;
-    }
+    part->state = PART_STARTING;
+    part->fresh = ev->offset == KAFKA_NO_OFFSET;
     int64_t lease_ms = 0;
-    if (ledger_restore(&part->ledger, ev->offset, ev->metadata, &lease_ms, &e)) {
-        stop_part(part,
-                  "%s; another program commits to this group, or the offset was set by "
-                  "hand with a text: reset the group's offset of this partition",
-                  e.text);
+    if (!part->fresh &&
+        ledger_restore(&part->ledger, ev->offset, ev->metadata, &lease_ms, &e)) {
+        parts_stop(part,
+                   "%s; another program commits to this group, or the offset was set by "
+                   "hand with a text: reset the group's offset of this partition",
+                   e.text);
         return;
     }
-    part->next = ev->offset;
     part->lease_until = en->now + lease_ms;
-    repeats_seed(en, part);
+    en->kafka.watermarks(en->kafka.self, part->at);
 }
 
 void parts_watermarks(struct engine *en, const struct kafka_event *ev)
@@ -99,21 +95,37 @@ void parts_watermarks(struct engine *en, const struct kafka_event *ev)
     struct part *part = part_find(en, ev->at);
     if (repeats_watermarks(en, ev) || part == NULL || part->state != PART_STARTING)
         return;
-    if (ev->error[0] != 0)
-        stop_part(part, "the ends of the log cannot be read: %s", ev->error);
-    else
-        start_at(en, part, en->o.start_latest ? ev->high : ev->low);
+    if (ev->error[0] != 0) {
+        parts_stop(part, "the ends of the log cannot be read: %s", ev->error);
+        return;
+    }
+    if (part->fresh)
+        start_at(part, en->o.start_latest ? ev->high : ev->low);
+    if (part->ledger.line > ev->high) {
+        parts_stop(
+            part,
+            "the committed position %lld is beyond the end of the log, %lld: the "
+            "topic was made anew or lost records; reset the group's offset of this "
+            "partition",
+            (long long)part->ledger.line, (long long)ev->high);
+        return;
+    }
+    part->next = part->ledger.line;
+    if (part->next < ev->low)
+        part->next = part->gap_end = ev->low;
+    repeats_seed(en, part);
 }
 
 void parts_out_of_range(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
     if (part != NULL && part->state == PART_LIVE)
-        stop_part(part,
-                  "the committed position %lld is outside the log: commands were deleted "
-                  "before they were read, or the topic was made anew; reset the group's "
-                  "offset of this partition",
-                  (long long)part->next);
+        parts_stop(
+            part,
+            "the committed position %lld is outside the log: commands were deleted "
+            "before they were read, or the topic was made anew; reset the group's "
+            "offset of this partition",
+            (long long)part->next);
 }
 
 /* Only partitions whose outcome the tick may have changed are asked again; all of them
@@ -228,7 +240,7 @@ static void part_free(struct engine *en, struct part *part)
     mem_free(part);
 }
 
-static void stop_part(struct part *part, const char *fmt, ...)
+void parts_stop(struct part *part, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -241,16 +253,35 @@ static void stop_part(struct part *part, const char *fmt, ...)
 
 /* Never committed: the position itself is committed before a call can be made (the gate
  * of calls that change something opens only after a first tick). */
-static void start_at(struct engine *en, struct part *part, int64_t offset)
+static void start_at(struct part *part, int64_t offset)
 {
     struct err e = ERR_INIT;
     int64_t lease_ms = 0;
     int rc = ledger_restore(&part->ledger, offset, STR_NULL, &lease_ms, &e);
     assert(rc == 0);
     (void)rc;
-    part->next = offset;
     part->touched = true;
-    repeats_seed(en, part);
+}
+
+/* Commands that were deleted before anybody read them: one dead letter says which, and
+ * which of them may have been sent. It holds the line until it is committed. */
+static void tell_gap(struct engine *en, struct part *part)
+{
+    struct kafka_record rec = {
+        .at = part->at, .offset = part->ledger.line};
+    struct buf text;
+    buf_init(&text, 4096);
+    (void)buf_printf(&text, "offsets %lld to %lld were deleted before they were read",
+                     (long long)rec.offset, (long long)part->gap_end - 1);
+    ledger_forget(&part->ledger, part->gap_end, &text);
+    log_error("partition.gap", "%s/%d: %.*s", part->at.topic, part->at.partition,
+              STR_ARG(buf_str(&text)));
+    part->gap_end = 0;
+    metric_add(metrics_get(en->metrics, M_RECEIVED, part->at.topic, NULL), 1);
+    en->received++;
+    struct slot *slot = slot_take(en, part, &rec);
+    answer_dead_letter(en, slot, "Gap", arena_strndup(&slot->arena, text.data, text.len));
+    buf_fini(&text);
 }
 
 static bool all_answered(const struct engine *en)
@@ -290,9 +321,11 @@ static void assign_now(struct engine *en)
     mem_free(list);
     en->assigned = true;
     TAILQ_FOREACH (part, &en->parts, link) {
-        if (part->state == PART_PARKED)
+        if (part->state == PART_PARKED) {
             part->state = PART_LIVE;
-        else if (part->paused)
+            if (part->gap_end > 0)
+                tell_gap(en, part);
+        } else if (part->paused)
             en->kafka.pause(en->kafka.self, part->at);
     }
 }

@@ -160,7 +160,13 @@ static void read_on(struct engine *en, struct part *part)
         return;
     }
     part->seeded = true;
-    part->state = PART_PARKED;
+    if (part->lost)
+        parts_stop(part,
+                   "offsets were lost: there is a result of this partition, but no "
+                   "committed position; its commands would be executed again: set "
+                   "commands.start, or reset the group's offsets to where they stood");
+    else
+        part->state = PART_PARKED;
 }
 
 static void seed(struct engine *en, struct part *part, const struct kafka_record *rec,
@@ -175,6 +181,7 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
         res.source_partition != part->at.partition ||
         str_is(res.error.kind, "command-id-reused"))
         return;
+    part->lost = part->fresh && !en->o.start_given;
     snprintf(own, sizeof own, "%s/%d/%lld", part->at.topic, part->at.partition,
              (long long)res.source_offset);
     seen_add(part->seen, &(struct seen_entry){.command_id = str_is(res.command_id, own)

@@ -72,8 +72,11 @@ void on_committed(void *self, struct kafka_partition at)
 static void on_watermarks(void *self, struct kafka_partition at)
 {
     struct play *p = self;
-    push(p, (struct kafka_event){
-                .type = KAFKA_WATERMARKS, .at = at, .high = (int64_t)p->n_earlier});
+    bool results = at.topic != commands_topic;
+    push(p, (struct kafka_event){.type = KAFKA_WATERMARKS,
+                                 .at = at,
+                                 .low = results ? 0 : p->log_low,
+                                 .high = results ? (int64_t)p->n_earlier : p->log_high});
 }
 
 /* The results topic as it was before this engine. */
@@ -221,6 +224,7 @@ struct play *play_new(void)
     struct err e = ERR_INIT;
     p->ss = schemas_new(NULL, &e);
     p->now = 1000000;
+    p->log_high = 1000000;
     p->clock = (struct clock){clock_of, clock_of, clock_of, p};
     p->part = (struct kafka_partition){commands_topic, 0};
     p->options = (struct engine_options){.group_id = "g",

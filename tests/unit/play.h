@@ -23,7 +23,8 @@ struct play {
     struct kafka_partition part;
     struct kafka_record earlier[4]; /* results */
     size_t n_earlier;
-    int64_t committed; /* what the group says of the partition */
+    int64_t log_low, log_high; /* of the commands */
+    int64_t committed;         /* what the group says of the partition */
     struct str metadata;
     bool silent; /* the group does not answer */
     struct engine_options options;

@@ -527,6 +527,79 @@ static void ids_answered_before_the_start_are_known(void **state)
     buf_fini(&own);
 }
 
+/* --- positions that do not fit the log --- */
+
+static void a_gap_is_one_dead_letter_and_the_rest_goes_on(void **state)
+{
+    struct play *p = *state = taken_over(DOUBT_REPORT, 1);
+    struct arena a;
+    arena_init(&a, 0);
+    engine_free(p->en);
+    p->tick = NULL;
+    p->log_low = 5000; /* far beyond the window */
+    play_start(p);
+    while (p->tick == NULL)
+        turn(p);
+    assert_int_equal(p->tick->n_outputs, 1);
+    assert_string_equal(p->tick->outputs[0].topic, "dead-letters");
+    bool named = false;
+    for (size_t i = 0; i < p->tick->outputs[0].n_headers; i++)
+        named =
+            named || memmem(p->tick->outputs[0].headers[i].value.ptr,
+                            p->tick->outputs[0].headers[i].value.len,
+                            "offsets 0 to 4999 were deleted before they were read; of "
+                            "these may have been sent: 0",
+                            83) != NULL;
+    assert_true(named);
+    assert_int_equal(p->tick->offsets[0].offset, p->options.max_pending);
+    end_tick(p, TICK_COMMITTED);
+    command(p, 5000, "k", bad);
+    assert_int_equal(result_of(p, &a).outcome, REJECTED);
+    turn(p);
+    if (p->tick != NULL)
+        end_tick(p, TICK_COMMITTED);
+    count_is(p, "open", 0);
+    count_is(p, "received", 2);
+    arena_fini(&a);
+}
+
+static void a_position_beyond_the_log_stops_the_partition(void **state)
+{
+    struct play *p = play_new();
+    *state = p;
+    p->committed = 77;
+    p->log_high = 76;
+    play_start(p);
+    struct buf why;
+    buf_init(&why, 1000);
+    assert_false(engine_ready(p->en, &why));
+    assert_string_equal(why.data, "a partition is stopped");
+    buf_fini(&why);
+    command(p, 77, "k", bad);
+    count_is(p, "received", 0);
+    assert_true(p->tick == NULL || p->tick->n_offsets == 0);
+}
+
+static void a_result_without_a_position_stops_the_partition(void **state)
+{
+    for (int given = 0; given < 2; given++) {
+        struct play *p = play_new();
+        struct buf b, why;
+        p->committed = KAFKA_NO_OFFSET;
+        p->options.start_given = given;
+        earlier_result(p, WITH_ID("me", "hi"), "me", SUCCEEDED, "com_1", &b);
+        play_start(p);
+        buf_init(&why, 1000);
+        assert_int_equal(engine_ready(p->en, &why), given);
+        buf_fini(&why);
+        buf_fini(&b);
+        if (given == 0)
+            play_tear_down((void **)&p);
+        else
+            *state = p;
+    }
+}
+
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, play_set_up, play_tear_down)
 #define OWN(f) cmocka_unit_test_teardown(f, play_tear_down)
 
@@ -553,6 +626,9 @@ int main(void)
         PLAY(a_failed_command_may_come_again),
         PLAY(the_second_waits_for_the_first),
         OWN(ids_answered_before_the_start_are_known),
+        OWN(a_gap_is_one_dead_letter_and_the_rest_goes_on),
+        OWN(a_position_beyond_the_log_stops_the_partition),
+        OWN(a_result_without_a_position_stops_the_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
