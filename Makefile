@@ -1,4 +1,4 @@
-# Front connector for Kafka. `make help` lists the targets.
+# Front connector for Kafka: what users and developers run.
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
@@ -51,6 +51,11 @@ $(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sandbox: $(BUILD)/front-sandbox
 
+# The main job on the sandbox, with results and the API's journal to look at; KEEP=1 stays up.
+demo: deps
+	@$(MAKE) --no-print-directory all sandbox
+	@tests/sandbox/demo.sh
+
 # --- tests: every tests/unit/test_*.c is one cmocka program, linked with the other *.c there ---
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)
 UNIT_BIN  := $(UNIT_SRC:%.c=$(BUILD)/%)
@@ -70,7 +75,7 @@ unit: deps
 	python3 tests/run.py unit build/tests/unit build/asan/tests/unit
 
 # The bridge on a real Apache Kafka, judged by an independent client.
-system: deps-test all
+system: deps-test all sandbox
 	python3 tests/run.py system
 
 # Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
@@ -80,6 +85,13 @@ test: unit-deps
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps deps-test
+
+# The rules of the house, and the other compiler.
+lint: DEPS += clang clang-format shellcheck
+lint: deps
+	$(MAKE) all
+	$(MAKE) all sandbox unit-programs CC=clang BUILD=build/clang
+	python3 tests/lint.py
 
 # After a change of the settings table: the files users read.
 config: all
@@ -116,4 +128,4 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config deps deps-test sandbox schemas system test unit unit-deps unit-programs
+.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas system test unit unit-deps unit-programs

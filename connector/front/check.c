@@ -443,8 +443,14 @@ static int unknown(const struct op *op, struct str name, bool body, struct err *
                          body ? "parameter, not a body field"
                               : "body field, not a parameter",
                          op->name);
+    const char *what = body ? "body field" : "parameter", *where = ", nearest: ";
     if (near == NULL && op->list && str_is(name, "limit"))
         near = "max_items"; /* this list has no pages: where to stop is what is meant */
-    return err_input(e, INVALID, "unknown %s %.*s%s%s", body ? "body field" : "parameter",
-                     STR_ARG(shown(name)), near ? ", nearest: " : "", near ? near : "");
+    if (near == NULL) {
+        here.body = !body;
+        near = str_nearest(name, field_name, &here);
+        where = body ? ", nearest: parameter " : ", nearest: body field ";
+    }
+    return err_input(e, INVALID, "unknown %s %.*s%s%s", what, STR_ARG(shown(name)),
+                     near ? where : "", near ? near : "");
 }

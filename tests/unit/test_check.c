@@ -371,6 +371,9 @@ static void the_nearest_is_named(void **state)
     cmd.params = body_too;
     cmd.n_params = 2;
     refused(&cmd, "invalid-command", "status is a body field, not a parameter");
+    body_too[1].name = lit("statu");
+    refused(&cmd, "invalid-command",
+            "unknown parameter statu, nearest: body field status");
     cmd = (struct command){
         .operation = lit("list-conversations"), .params = &list, .n_params = 1};
     refused(&cmd, "invalid-command", "nearest: page_token");

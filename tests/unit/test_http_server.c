@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "net/http_server.h"
 
 enum { DEADLINE_MS = 300, LIMIT_MS = 20000 };
@@ -239,7 +240,7 @@ static void the_server_ends_with_requests_open(void **state)
 
 static char *with_body(const char *head, size_t len)
 {
-    char *text = malloc(strlen(head) + len + 1);
+    char *text = mem_alloc(strlen(head) + len + 1);
 
     (void)snprintf(text, strlen(head) + len + 1, "%s", head);
     memset(text + strlen(head), 'x', len);
@@ -290,7 +291,7 @@ static void what_is_refused(void **state)
         assert_begins(listen_to(&r, fd, NULL), cases[i].answer);
         assert_int_equal(r.requests, 0);
         (void)close(fd);
-        free(text);
+        mem_free(text);
         rig_fini(&r);
     }
 }

@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# The main job on the sandbox: commands in, Front called, results out. Ends by itself with 0;
+# KEEP=1 leaves sandbox and connectors running until they are interrupted.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+bin=$PWD/build
+work=$(mktemp -d)
+pids=()
+
+finish() {
+    for pid in "${pids[@]}"; do kill "$pid" 2> /dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2> /dev/null || true; done
+    rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 0' INT TERM
+
+# Waits for a line in a file; fails after 15 s and shows what is there.
+await() {
+    local file=$1 line=$2 i
+    for ((i = 0; i < 300; i++)); do
+        if grep -qs -- "$line" "$file"; then return; fi
+        sleep 0.05
+    done
+    echo "demo: no '$line' in $(basename "$file") after 15 s; it ends with:" >&2
+    tail -5 "$file" >&2
+    return 1
+}
+
+field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+# One connector per command topic: Avro on the first, JSON on the second.
+start_connector() { # FORMAT TOPIC
+    cat > "$work/$1.conf" << END
+front.url = $url
+front.token = demo
+front.timeout.ms = 2000
+kafka.bootstrap.servers = $kafka
+# The sandbox's Kafka is a mock without transactions and with slow rebalances.
+delivery = at-least-once
+kafka.consumer.session.timeout.ms = 6000
+group.id = demo-$1
+commands.topics = $2
+commands.format = $1
+status.listen = off
+END
+    "$bin/front-connector" run -c "$work/$1.conf" 2> "$work/$1.log" &
+    pids+=($!)
+}
+
+# Sends one command, waits for its result and prints both. `send` ends with 1 when the
+# outcome is not SUCCEEDED, which some of these are meant to be.
+show() { # WHAT FORMAT ARGUMENTS...
+    local what=$1 format=$2 status=0
+    shift 2
+    printf '\n%s\n  $ front-connector send %s\n' "$what" "$*"
+    "$bin/front-connector" send -c "$work/$format.conf" --wait 15 "$@" > "$work/result" || status=$?
+    if [ "$status" -gt 1 ]; then return "$status"; fi
+    python3 - "$work/result" << 'END'
+import json, sys
+result = json.load(open(sys.argv[1]))
+error = result["error"] or {}
+print(" ", *filter(None, (result[k] for k in ("outcome", "http_status", "resource_id"))))
+if error:
+    print("  %(kind)s: %(message)s" % error)
+text = result["response"] or ""
+if text:
+    print("  response: " + (text if len(text) <= 150 else text[:150] + "..."))
+print("  from %(source_topic)s/%(source_partition)d@%(source_offset)d" % result)
+END
+}
+
+"$bin/front-sandbox" --port 0 --seed 1 --quota fixed:6000 \
+    --topics front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4 \
+    > "$work/sandbox" 2> "$work/sandbox.log" &
+pids+=($!)
+await "$work/sandbox" '"ready":true'
+url=$(field url < "$work/sandbox")
+kafka=$(field bootstrap < "$work/sandbox")
+start_connector avro front.commands
+start_connector json front.commands-json
+await "$work/avro.log" group.assigned
+await "$work/json.log" group.assigned
+echo "Sandbox of Front at $url, its Kafka at $kafka, two connectors running."
+
+show "A create, in the operation's own Avro record" avro create-tag name=Demo --typed
+show "An update, as front.Command" avro update-conversation conversation_id=cnv_1 status=archived
+show "A delete, as JSON" json delete-tag tag_id=tag_1
+show "A list of one page" avro list-teammates
+show "A raw call" avro call method=GET path=/me
+show "A bad command: refused, Front is not asked" avro \
+    update-conversation conversation_id=cnv_1 statu=open --force
+show "A reply that Front executes and never answers: in doubt, not sent again" avro \
+    create-message-reply conversation_id=cnv_timeout body=Hello
+
+printf '\nWhat Front was asked\n'
+python3 - "$url/_sandbox/requests" << 'END'
+import json, sys, urllib.request
+for r in json.load(urllib.request.urlopen(sys.argv[1])):
+    print("  %-6s %-38s %-9s %s" % (r["method"], r["path"], r["status"] or "no answer",
+                                    "executed" if r["executed"] else "not executed"))
+END
+printf '  '
+"$bin/front-sandbox" assert-once --url "$url" 2>&1
+
+if [ "${KEEP:-0}" = 1 ]; then
+    printf '\nStill running; settings: %s. Interrupt to end it.\n' "$work/avro.conf"
+    wait
+fi
