@@ -3,7 +3,7 @@
 same commands on one real Kafka and the same answerer (answerer.c).
 
     BENCH_COMMANDS=n   commands of a run (20000)
-    BENCH_PAIRS=n      runs of each program (3)
+    BENCH_PAIRS=n      runs of each program (5)
 
 Prints figures and judges none of them; the exit code is 1 when a result is missing or there
 are two. CPU is that of the whole process, from the kernel's clock of it; what the program
@@ -31,7 +31,7 @@ from stage import kafka  # noqa: E402
 
 BENCH = stage.BUILD / "tests" / "bench"
 COMMANDS = int(os.environ.get("BENCH_COMMANDS", 20000))
-PAIRS = int(os.environ.get("BENCH_PAIRS", 3))
+PAIRS = int(os.environ.get("BENCH_PAIRS", 5))
 STARTS = 5
 KEYS = 5000
 PARTITIONS = 4
@@ -249,20 +249,23 @@ def measure(bench):
     start = {p: median(rows, "start_cpu_s") for p, rows in idle.items()}
     # One run that is not counted: it warms the broker up and tells the size of a result.
     bench.value_bytes = bench.load("connector", start["connector"])["value_bytes"]
-    rows = []
-    for pair in range(PAIRS):
-        for program in ("floor", "connector") if pair % 2 == 0 else ("connector", "floor"):
-            rows.append((program, bench.load(program, start[program])))
+    pairs = []
+    for n in range(PAIRS):
+        order = ("floor", "connector") if n % 2 == 0 else ("connector", "floor")
+        pairs.append({program: bench.load(program, start[program]) for program in order})
+    rows = [row for pair in pairs for row in pair.items()]
     print(f"{COMMANDS} commands over {KEYS} keys, {IN_FLIGHT} requests at a time, "
           f"{PARTITIONS} partitions")
     show(rows)
     of = {p: [row for name, row in rows if name == p] for p in ("connector", "floor")}
     print("medians")
     show([(p, {name: median(of[p], name) for name in of[p][0]}) for p in of])
-    cpu = {p: median(of[p], "cpu_us") for p in of}
-    rate = {p: median(of[p], "rate") for p in of}
-    print(f"connector / floor: CPU {cpu['connector'] / cpu['floor']:.2f} (aim 1.5 or less), "
-          f"commands/s {rate['connector'] / rate['floor']:.2f}")
+    # Within a pair both had the same neighbours on the machine.
+    cpu = sorted(pair["connector"]["cpu_us"] / pair["floor"]["cpu_us"] for pair in pairs)
+    rate = statistics.median(pair["connector"]["rate"] / pair["floor"]["rate"]
+                             for pair in pairs)
+    print(f"connector / floor, median of the pairs: CPU {statistics.median(cpu):.2f} "
+          f"({cpu[0]:.2f} to {cpu[-1]:.2f}; aim 1.5 or less), commands/s {rate:.2f}")
     of = idle["connector"]
     print(f"from exec to ready {median(of, 'ready_s'):.2f} s of {STARTS} starts (aim < 1), "
           f"longest {max(row['ready_s'] for row in of):.2f} s")
