@@ -78,19 +78,33 @@ unit: deps
 system: deps-test all sandbox
 	python3 tests/run.py system
 
-# Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
+# Lint, unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
+	$(MAKE) lint
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps deps-test
 
+# Figures, no judgement: the connector beside a bare loop of the same libraries.
+BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
+
+$(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
+	@mkdir -p $(@D)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
+
+bench-programs: $(BENCH_BIN)
+
+bench: deps deps-test all bench-programs
+	$(BUILD)/tests/bench/codec
+	build/venv/bin/python tests/bench/bench.py
+
 # The rules of the house, and the other compiler.
 lint: DEPS += clang clang-format shellcheck
 lint: deps
 	$(MAKE) all
-	$(MAKE) all sandbox unit-programs CC=clang BUILD=build/clang
+	$(MAKE) all sandbox unit-programs bench-programs CC=clang BUILD=build/clang
 	python3 tests/lint.py
 
 # After a change of the settings table: the files users read.
@@ -127,5 +141,7 @@ deps-test: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) $(addsuffix .d,$(UNIT_BIN))
-.PHONY: all catalogue clean config demo deps deps-test lint sandbox schemas system test unit unit-deps unit-programs
+-include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
+         $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
+.PHONY: all bench bench-programs catalogue clean config demo deps deps-test lint sandbox schemas \
+        system test unit unit-deps unit-programs

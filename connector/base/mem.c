@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FORMAT_SMALL = 200 }; /* texts up to this are printed once only */
+
 struct arena_block {
     struct arena_block *next;
     size_t size, used; /* bytes of data */
@@ -215,17 +217,21 @@ void arena_fini(struct arena *a)
 static char *format(const char *fmt, va_list ap, char *(*get)(void *arg, size_t size),
                     void *arg)
 {
+    char small[FORMAT_SMALL];
     va_list again;
     char *text;
     int len;
 
     va_copy(again, ap);
-    len = vsnprintf(NULL, 0, fmt, again);
+    len = vsnprintf(small, sizeof(small), fmt, again);
     va_end(again);
     if (len < 0)
         abort(); /* a broken format or over 2 GiB: ours */
     text = get(arg, (size_t)len + 1);
-    (void)vsnprintf(text, (size_t)len + 1, fmt, ap);
+    if ((size_t)len < sizeof(small))
+        memcpy(text, small, (size_t)len + 1);
+    else
+        (void)vsnprintf(text, (size_t)len + 1, fmt, ap);
     return text;
 }
 

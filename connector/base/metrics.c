@@ -19,7 +19,7 @@
 
 #define PREFIX "front_connector_"
 
-enum { SERIES_MAX = 2000, LABELS_MAX = 4, KEY_MAX = 1024 };
+enum { SERIES_MAX = 2000, LABELS_MAX = 4, KEY_MAX = 1024, LABELS_BYTES_MAX = 4096 };
 
 static const double bounds[] = {0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
                                 2.5,   5,    10,    30,   60,  300,  900, 3600};
@@ -27,8 +27,9 @@ enum { BOUNDS = sizeof(bounds) / sizeof(bounds[0]) };
 
 struct metric {
     UT_hash_handle hh;
-    char *labels; /* as printed between { and }; "" without labels; the key of the map */
-    double value; /* counter, gauge; histogram: the sum */
+    char *key;      /* of the map: the values, as join() makes it of them */
+    char *labels;   /* as printed between { and }; "" without labels */
+    double value;   /* counter, gauge; histogram: the sum */
     uint64_t *hits; /* histogram: BOUNDS + 1, not cumulative; else NULL */
 };
 
@@ -100,6 +101,7 @@ void metrics_free(struct metrics *ms)
     for (i = 0; i < ms->n; i++) {
         HASH_ITER (hh, ms->families[i].series, m, next) {
             HASH_DEL(ms->families[i].series, m);
+            mem_free(m->key);
             mem_free(m->labels);
             mem_free(m->hits);
             mem_free(m);
@@ -174,7 +176,7 @@ static void add_label_value(struct buf *out, const char *value)
     }
 }
 
-/* name="value",...; with `values` NULL each is "other". */
+/* name="value",... */
 static void add_labels(struct buf *out, const char *names, const char *const *values)
 {
     struct str rest = str_of(names);
@@ -184,34 +186,63 @@ static void add_labels(struct buf *out, const char *names, const char *const *va
         struct str name = str_split(&rest, ',');
 
         (void)buf_printf(out, "%s%.*s=\"", i > 0 ? "," : "", STR_ARG(name));
-        add_label_value(out, values != NULL ? values[i] : "other");
+        add_label_value(out, values[i]);
         (void)buf_add_char(out, '"');
     }
 }
 
+/* The values with a NUL behind each; 0: longer than KEY_MAX. Several series are looked up
+ * for every command, so nothing is printed to find one. */
+static size_t join(const char *const *values, size_t n, char key[KEY_MAX])
+{
+    size_t len = 0;
+    size_t i;
+
+    for (i = 0; i < n; i++) {
+        size_t size = strlen(values[i]) + 1;
+
+        if (size > KEY_MAX - len)
+            return 0;
+        memcpy(key + len, values[i], size);
+        len += size;
+    }
+    return len;
+}
+
+static struct metric *series_new(struct metrics *ms, size_t row,
+                                 const char *const *values, const char *key, size_t len)
+{
+    struct metric *m = mem_zalloc(sizeof(*m));
+    struct buf labels;
+
+    if (ms->rows[row].type == METRIC_HISTOGRAM)
+        m->hits = mem_array(BOUNDS + 1, sizeof(uint64_t));
+    buf_init(&labels, LABELS_BYTES_MAX);
+    add_labels(&labels, ms->rows[row].labels, values);
+    m->labels = buf_take(&labels, NULL);
+    m->key = mem_dup(key, len);
+    HASH_ADD_KEYPTR(hh, ms->families[row].series, m->key, len, m);
+    return m;
+}
+
+/* What is too long, or one series too many, is counted as "other". */
 static struct metric *series_of(struct metrics *ms, size_t row, const char *const *values)
 {
+    static const char *const others[LABELS_MAX] = {"other", "other", "other", "other"};
     struct family *fam = &ms->families[row];
-    struct metric *m;
-    struct buf key;
+    char key[KEY_MAX];
+    size_t len = join(values, fam->n_labels, key);
+    bool fits = len > 0 || fam->n_labels == 0;
+    struct metric *m = NULL;
 
-    buf_init(&key, KEY_MAX);
-    add_labels(&key, ms->rows[row].labels, values);
-    HASH_FIND(hh, fam->series, key.over ? "" : buf_str(&key).ptr, key.len, m);
-    if (m == NULL && (key.over || HASH_COUNT(fam->series) >= SERIES_MAX)) {
-        buf_reset(&key);
-        add_labels(&key, ms->rows[row].labels, NULL);
-        HASH_FIND(hh, fam->series, buf_str(&key).ptr, key.len, m);
+    if (fits)
+        HASH_FIND(hh, fam->series, key, len, m);
+    if (m == NULL && (!fits || HASH_COUNT(fam->series) >= SERIES_MAX)) {
+        values = others;
+        len = join(values, fam->n_labels, key);
+        HASH_FIND(hh, fam->series, key, len, m);
     }
-    if (m == NULL) {
-        m = mem_zalloc(sizeof(*m));
-        if (ms->rows[row].type == METRIC_HISTOGRAM)
-            m->hits = mem_array(BOUNDS + 1, sizeof(uint64_t));
-        m->labels = buf_take(&key, NULL);
-        HASH_ADD_KEYPTR(hh, fam->series, m->labels, strlen(m->labels), m);
-    }
-    buf_fini(&key);
-    return m;
+    return m != NULL ? m : series_new(ms, row, values, key, len);
 }
 
 static void add_number(struct buf *out, double value)

@@ -5,12 +5,14 @@
 #include "engine/internal.h"
 #include "front/reply.h"
 
+#define ENCODED_KEPT (64 * 1024) /* of the scratch buffer, between two results */
 #define RECORD_OVERHEAD                                                                  \
     100 /* bytes a record costs beside key, value and headers; generous */
 
 static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
                          struct result *res);
 static void encode(struct engine *en, struct slot *slot, struct result *res);
+static void keep(struct engine *en, struct slot *slot);
 static void address(struct engine *en, struct slot *slot, const struct result *res);
 static size_t record_size(const struct kafka_output *out);
 static void slim(struct result *res);
@@ -96,7 +98,6 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output)
     if (slot->outcome != SUCCEEDED)
         res.error.kind = STR_LIT("too-large");
     slim(&res);
-    buf_reset(&slot->out);
     encode(en, slot, &res);
     if (slot->slimmed)
         slot->n_outputs = 1;
@@ -131,19 +132,31 @@ static void start_result(struct engine *en, struct slot *slot, enum outcome outc
  * cannot carry. */
 static void encode(struct engine *en, struct slot *slot, struct result *res)
 {
-    buf_reset(&slot->out);
-    int rc = result_encode(en->ss, res, &slot->out);
+    buf_reset(&en->encoded);
+    int rc = result_encode(en->ss, res, &en->encoded);
     if (rc == 0) {
+        keep(en, slot);
         address(en, slot, res);
         if (en->o.results_record_max_bytes <= 0 ||
             (int64_t)record_size(&slot->outputs[0]) <= en->o.results_record_max_bytes)
             return;
     }
     slim(res);
-    buf_reset(&slot->out);
+    buf_reset(&en->encoded);
     (void)result_encode(en->ss, res,
-                        &slot->out); /* small now: the texts left are bounded */
+                        &en->encoded); /* small now: the texts left are bounded */
+    keep(en, slot);
     address(en, slot, res);
+}
+
+/* Encoding grows a buffer by doubling; what waits for a tick has its own size. */
+static void keep(struct engine *en, struct slot *slot)
+{
+    mem_free(slot->result);
+    slot->result_len = en->encoded.len;
+    slot->result = mem_dup(en->encoded.data, slot->result_len);
+    if (en->encoded.cap > ENCODED_KEPT)
+        buf_fini(&en->encoded);
 }
 
 static void slim(struct result *res)
@@ -171,7 +184,7 @@ static void address(struct engine *en, struct slot *slot, const struct result *r
     slot->outputs[0] = (struct kafka_output){.topic = en->o.results_topic,
                                              .partition = same,
                                              .key = slot->rec.key,
-                                             .value = buf_str(&slot->out)};
+                                             .value = {slot->result, slot->result_len}};
     slot->outputs[0].headers = headers_for_result(&slot->headers, &hr, &slot->arena,
                                                   &slot->outputs[0].n_headers);
     slot->n_outputs = 1;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SLOW_TURN_MS 100
+#define ENCODED_MAX (64 * 1024 * 1024)
 
 static void kafka_drain(struct engine *en);
 static void kafka_handle(struct engine *en, struct kafka_event *ev);
@@ -58,6 +59,7 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
         (void)metrics_get(en->metrics, M_RECEIVED, o->commands_topics[i], NULL);
     timers_init(&en->timers);
     arena_init(&en->tick_arena, 16 * 1024);
+    buf_init(&en->encoded, ENCODED_MAX);
     TAILQ_INIT(&en->parts);
     TAILQ_INIT(&en->opening);
     for (size_t i = 0; i < SLOT_STATES; i++)
@@ -85,7 +87,6 @@ void engine_free(struct engine *en)
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_FREE])) != NULL) {
         TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);
         arena_fini(&slot->arena);
-        buf_fini(&slot->out);
         mem_free(slot);
     }
     dispatch_fini(en);
@@ -96,6 +97,7 @@ void engine_free(struct engine *en)
     metrics_free(en->metrics);
     timers_fini(&en->timers);
     arena_fini(&en->tick_arena);
+    buf_fini(&en->encoded);
     mem_free(en->tick.outputs);
     mem_free(en->tick.offsets);
     mem_free(en->tick_owner);

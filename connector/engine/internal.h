@@ -134,6 +134,7 @@ struct engine {
     int64_t tick_boot;
     struct arena tick_arena; /* its strings */
     size_t bytes_waiting;
+    struct buf encoded; /* scratch: the result being encoded */
 
     /* end */
     int stops;

@@ -17,8 +17,15 @@ struct lane {
     char key[];
 };
 
+/* The arrival of the lane's head stands beside it: sifting thousands of lanes would else
+ * fetch two strange cache lines for each comparison. */
+struct item {
+    uint64_t arrival;
+    struct lane *lane;
+};
+
 struct heap {
-    struct lane **items;
+    struct item *items;
     size_t n, cap;
 };
 
@@ -30,8 +37,7 @@ struct lanes {
 
 static struct lane *lane_of(struct lanes *ls, struct str key);
 static void lane_drop(struct lanes *ls, struct lane *lane);
-static uint64_t age(const struct lane *lane);
-static void sift(struct heap *h, size_t i, struct lane *lane);
+static void sift(struct heap *h, size_t i, struct item it);
 static void heap_remove(struct heap *h, struct lane *lane);
 
 struct lanes *lanes_new(void)
@@ -84,7 +90,7 @@ void lanes_ready(struct lanes *ls, struct slot *head, enum quota_class c)
         h->items = mem_realloc(h->items, h->cap * sizeof *h->items);
     }
     lane->class = c;
-    sift(h, h->n++, lane);
+    sift(h, h->n++, (struct item){head->arrival, lane});
 }
 
 void lanes_unready(struct lanes *ls, struct slot *head)
@@ -102,7 +108,7 @@ bool lane_is_ready(const struct slot *head)
 struct slot *lanes_first(const struct lanes *ls, enum quota_class c)
 {
     const struct heap *h = &ls->ready[c];
-    return h->n > 0 ? TAILQ_FIRST(&h->items[0]->slots) : NULL;
+    return h->n > 0 ? TAILQ_FIRST(&h->items[0].lane->slots) : NULL;
 }
 
 size_t lanes_ready_count(const struct lanes *ls, enum quota_class c)
@@ -143,40 +149,38 @@ static void lane_drop(struct lanes *ls, struct lane *lane)
     mem_free(lane);
 }
 
-static uint64_t age(const struct lane *lane)
+static void put(struct heap *h, size_t i, struct item it)
 {
-    return TAILQ_FIRST(&lane->slots)->arrival;
+    h->items[i] = it;
+    it.lane->place = i + 1;
 }
 
-/* Puts `lane` where it belongs, starting at the hole i. */
-static void sift(struct heap *h, size_t i, struct lane *lane)
+/* Puts `it` where it belongs, starting at the hole i. */
+static void sift(struct heap *h, size_t i, struct item it)
 {
-    while (i > 0 && age(h->items[(i - 1) / 2]) > age(lane)) {
-        h->items[i] = h->items[(i - 1) / 2];
-        h->items[i]->place = i + 1;
+    while (i > 0 && h->items[(i - 1) / 2].arrival > it.arrival) {
+        put(h, i, h->items[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= h->n)
             break;
-        if (child + 1 < h->n && age(h->items[child + 1]) < age(h->items[child]))
+        if (child + 1 < h->n && h->items[child + 1].arrival < h->items[child].arrival)
             child++;
-        if (age(h->items[child]) >= age(lane))
+        if (h->items[child].arrival >= it.arrival)
             break;
-        h->items[i] = h->items[child];
-        h->items[i]->place = i + 1;
+        put(h, i, h->items[child]);
         i = child;
     }
-    h->items[i] = lane;
-    lane->place = i + 1;
+    put(h, i, it);
 }
 
 static void heap_remove(struct heap *h, struct lane *lane)
 {
     size_t hole = lane->place - 1;
-    struct lane *last = h->items[--h->n];
+    struct item last = h->items[--h->n];
     lane->place = 0;
-    if (last != lane)
+    if (last.lane != lane)
         sift(h, hole, last);
 }

@@ -1,8 +1,11 @@
-/* See slot.h. Slots are recycled: each keeps its arena's first block and its result
- * buffer. */
+/* See slot.h. Slots are recycled: each keeps its arena's first block. Thousands of them
+ * wait at the same time, so what a slot holds is held small. */
 #include <assert.h>
 
 #include "engine/internal.h"
+
+/* A command with few params and a small body takes 700 bytes. */
+#define ARENA_BLOCK 1024
 
 const char *const slot_state_names[SLOT_STATES] = {
     "queued",  "topic",   "ready",    "waiting", "arming",
@@ -31,8 +34,7 @@ struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record
     struct slot *slot = TAILQ_FIRST(&en->lists[SLOT_FREE]);
     if (slot == NULL) {
         slot = mem_zalloc(sizeof *slot);
-        arena_init(&slot->arena, 0);
-        buf_init(&slot->out, 64 * 1024 * 1024);
+        arena_init(&slot->arena, ARENA_BLOCK);
         slot->state = SLOT_FREE;
         TAILQ_INSERT_HEAD(&en->lists[SLOT_FREE], slot, link);
         en->counts[SLOT_FREE]++;
@@ -85,13 +87,10 @@ void slot_release(struct engine *en, struct slot *slot)
     en->kafka.release(en->kafka.self, &slot->rec);
     slot_move(en, slot, SLOT_FREE);
     struct arena arena = slot->arena;
-    struct buf out = slot->out;
     arena_reset(&arena);
-    if (out.cap > 64 * 1024)
-        buf_fini(&out);
-    buf_reset(&out);
+    mem_free(slot->result);
     TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);
-    *slot = (struct slot){.state = SLOT_FREE, .arena = arena, .out = out};
+    *slot = (struct slot){.state = SLOT_FREE, .arena = arena};
     TAILQ_INSERT_HEAD(&en->lists[SLOT_FREE], slot, link);
 }
 

@@ -81,7 +81,8 @@ struct slot {
     /* outcome */
     enum outcome outcome;
     bool dead_letter;
-    struct buf out; /* the encoded result */
+    char *result; /* encoded, of its own size; NULL: none yet */
+    size_t result_len;
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
     const char *reply_topic; /* interned; NULL: none */

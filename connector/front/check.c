@@ -203,10 +203,12 @@ static int check_required(const struct command *cmd, const struct op *op, struct
         bool body = sh->place == PLACE_BODY;
         bool needed = sh->place == PLACE_PATH ||
                       (sh->required && (body || sh->place == PLACE_QUERY));
+        if (!needed)
+            continue;
         bool there = body ? cmd->body.ptr != NULL &&
                                 json_member(str_trim(cmd->body), sh->name).ptr != NULL
                           : request_param(cmd, str_of(sh->name)) != NULL;
-        if (needed && !there)
+        if (!there)
             return err_input(e, INVALID, "%s %s is missing",
                              body ? "body field" : "parameter", sh->name);
     }

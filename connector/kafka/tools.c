@@ -24,6 +24,7 @@ static rd_kafka_t *questions_new(const struct kafka_options *o, char *reason,
                                  struct err *e);
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
 static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info);
+static void know_topic(rd_kafka_t *rk, const char *topic);
 static rd_kafka_NewTopic_t *new_topic(const struct kafka_new_topic *topic, struct err *e);
 static int created(rd_kafka_event_t *event, struct err *e);
 
@@ -158,6 +159,21 @@ static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info)
             return -1;
         (void)rd_kafka_poll(rk, 100);
     }
+}
+
+/* Asks for the topic's partitions now: left to itself, the library looks for those of a
+ * topic it meets once a second, and the start of the connector waits for that. No answer
+ * is no harm; what comes next says what is wrong. */
+static void know_topic(rd_kafka_t *rk, const char *topic)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic, NULL);
+
+    if (handle == NULL)
+        return;
+    if (rd_kafka_metadata(rk, 0, handle, &md, SLICE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        rd_kafka_metadata_destroy(md);
+    rd_kafka_topic_destroy(handle);
 }
 
 static rd_kafka_NewTopic_t *new_topic(const struct kafka_new_topic *topic, struct err *e)
@@ -330,12 +346,14 @@ static int proof_init(struct proof *p, struct err *e)
 static int proof_output(struct proof *p, const char *topic, struct err *e)
 {
     rd_kafka_error_t *error = NULL;
-    rd_kafka_resp_err_t code = rd_kafka_producev(
-        p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-        RD_KAFKA_V_KEY(mem_unconst("front-connector check"), 21),
-        RD_KAFKA_V_VALUE(NULL, 0), RD_KAFKA_V_OPAQUE(NULL), RD_KAFKA_V_END);
+    rd_kafka_resp_err_t code;
 
+    know_topic(p->rk, topic);
+    code = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
+                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                             RD_KAFKA_V_KEY(mem_unconst("front-connector check"), 21),
+                             RD_KAFKA_V_VALUE(NULL, 0), RD_KAFKA_V_OPAQUE(NULL),
+                             RD_KAFKA_V_END);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
         code = rd_kafka_flush(p->rk, PROOF_FLUSH_MS);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -586,6 +604,7 @@ static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const cha
     (void)rd_kafka_poll_set_consumer(r->rk); /* fails for producers only */
     r->queue = rd_kafka_queue_get_consumer(r->rk);
     if (rc == 0) {
+        know_topic(r->rk, topic);
         code = rd_kafka_assign(r->rk, list);
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
             rc = err_set(e, ERR_SYSTEM, "assign: %s", rd_kafka_err2str(code));

@@ -84,8 +84,21 @@ static bool name_is(struct str name, const char *lower)
     return name.len == strlen(lower) && strncasecmp(name.ptr, lower, name.len) == 0;
 }
 
-static void read_field(struct http_head *head, struct str line)
+/* Reading a date costs as much as all other fields together. */
+static int64_t read_date(struct http_head_parser *hp, struct str value)
 {
+    if (value.len == 0 || value.len >= sizeof(hp->date))
+        return parse_date(value);
+    if (!str_is(value, hp->date)) {
+        copy_text(value, hp->date, sizeof(hp->date));
+        hp->date_ms = parse_date(value);
+    }
+    return hp->date_ms;
+}
+
+static void read_field(struct http_head_parser *hp, struct str line)
+{
+    struct http_head *head = hp->head;
     struct str value = line;
     struct str name;
     struct err e = ERR_INIT;
@@ -106,7 +119,7 @@ static void read_field(struct http_head *head, struct str line)
     else if (name_is(name, "retry-after"))
         head->retry_after = parse_retry_after(value);
     else if (name_is(name, "date"))
-        head->date_ms = parse_date(value);
+        head->date_ms = read_date(hp, value);
     else if (name_is(name, "x-front-tier"))
         copy_text(value, head->tier, sizeof(head->tier));
     else if (name_is(name, "content-type"))
@@ -144,7 +157,7 @@ void http_head_line(struct http_head_parser *hp, struct str line)
         break;
     case HEAD_FIELDS:
         if (line.len > 0)
-            read_field(hp->head, line);
+            read_field(hp, line);
         else if (hp->head->status < 200) /* the answer itself is still to come */
             http_head_reset(hp, hp->head);
         else

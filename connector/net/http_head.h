@@ -12,12 +12,14 @@ enum http_head_state {
     HEAD_COMPLETE /* what comes now are trailers */
 };
 
-struct http_head_parser {
+struct http_head_parser { /* zeroed before its first reset */
     enum http_head_state state;
     struct http_head *head;
+    char date[40]; /* the last Date read, and what it means: most answers have the same */
+    int64_t date_ms;
 };
 
-/* Forgets all that was read. */
+/* Forgets all that was read, but the date. */
 void http_head_reset(struct http_head_parser *hp, struct http_head *head);
 /* One line, with its line end. */
 void http_head_line(struct http_head_parser *hp, struct str line);
