@@ -89,21 +89,15 @@ sim: $(BUILD)/simulator
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)
 
-# Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
+# Lint, unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
+	$(MAKE) lint
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	$(MAKE) sim
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps deps-test
-
-# The rules of the house, and the other compiler.
-lint: DEPS += clang clang-format shellcheck
-lint: deps
-	$(MAKE) all
-	$(MAKE) all sandbox unit-programs CC=clang BUILD=build/clang
-	python3 tests/lint.py
 
 # Figures, no judgement: the connector beside a bare loop of the same libraries.
 BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -117,6 +111,13 @@ bench-programs: $(BENCH_BIN)
 bench: deps deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
+
+# The rules of the house, and the other compiler.
+lint: DEPS += clang clang-format shellcheck
+lint: deps
+	$(MAKE) all
+	$(MAKE) all sandbox unit-programs bench-programs CC=clang BUILD=build/clang
+	python3 tests/lint.py
 
 # After a change of the settings table: the files users read.
 config: all

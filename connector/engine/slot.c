@@ -4,9 +4,8 @@
 
 #include "engine/internal.h"
 
-#define ARENA_BLOCK                                                                      \
-    1024 /* a command with few params and a small body takes 700 bytes                   \
-          */
+/* A command with few params and a small body takes 700 bytes. */
+#define ARENA_BLOCK 1024
 
 const char *const slot_state_names[SLOT_STATES] = {
     "queued",  "twin",  "topic",  "ready",   "waiting",  "arming",  "calling",

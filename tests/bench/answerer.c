@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 enum { FDS_MAX = 4096, EVENTS = 256, REQUEST_MAX = 16384 };
 
 struct conn {
@@ -121,9 +123,7 @@ static void accept_all(int listener)
         if (fd >= FDS_MAX)
             errx(1, "too many connections");
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-        conns[fd] = calloc(1, sizeof(struct conn));
-        if (conns[fd] == NULL)
-            err(1, "calloc");
+        conns[fd] = mem_zalloc(sizeof(struct conn));
         watch(fd);
     }
 }
@@ -172,7 +172,7 @@ static size_t request_size(struct conn *c)
 
 static void drop(int fd)
 {
-    free(conns[fd]);
+    mem_free(conns[fd]);
     conns[fd] = NULL;
     (void)close(fd);
 }

@@ -1,6 +1,5 @@
 /* Nanoseconds per record of the codec's hot paths, one line each. Not a test: figures
- * depend on the machine. Build with the library: see tests/README.md, or cc -O2
- * -Iconnector -D_GNU_SOURCE tests/bench/codec.c build/libconnector.a $(LIBS) */
+ * depend on the machine; `make bench` runs it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -29,6 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 enum {
     PARTITIONS_MAX = 16,
     WINDOW = 1 << 14, /* offsets between the oldest open command and the newest read */
@@ -116,15 +118,6 @@ static void check(const char *what, rd_kafka_error_t *error)
         errx(1, "%s: %s", what, rd_kafka_error_string(error));
 }
 
-static void *take_memory(size_t size)
-{
-    void *p = calloc(1, size);
-
-    if (p == NULL)
-        err(1, "calloc");
-    return p;
-}
-
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -195,7 +188,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
 
 static void open_place(const char *url, struct curl_slist *headers)
 {
-    struct place *pl = take_memory(sizeof(*pl));
+    struct place *pl = mem_zalloc(sizeof(*pl));
 
     pl->easy = curl_easy_init();
     pl->url = curl_url();
@@ -248,9 +241,7 @@ static void start_calls(void)
         STAILQ_REMOVE_HEAD(&free_places, link);
         STAILQ_REMOVE_HEAD(&waiting, link);
         pl->cmd = cmd;
-        cmd->value = malloc(value_bytes);
-        if (cmd->value == NULL)
-            err(1, "malloc");
+        cmd->value = mem_alloc(value_bytes);
         (void)snprintf(path, sizeof(path), "/conversations/%.*s", (int)cmd->msg->key_len,
                        (const char *)cmd->msg->key);
         (void)curl_url_set(pl->url, CURLUPART_PATH, path, 0);
@@ -370,7 +361,7 @@ static void accept_records(void)
                 return;
         n = rd_kafka_consume_batch_queue(queue, 0, batch, BATCH);
         for (i = 0; i < n; i++) {
-            struct cmd *cmd = take_memory(sizeof(*cmd));
+            struct cmd *cmd = mem_zalloc(sizeof(*cmd));
             struct part *part = &parts[batch[i]->partition];
 
             if (batch[i]->err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -497,8 +488,8 @@ static void end_tick(void)
     while ((cmd = STAILQ_FIRST(&tick)) != NULL) {
         STAILQ_REMOVE_HEAD(&tick, link);
         rd_kafka_message_destroy(cmd->msg);
-        free(cmd->value);
-        free(cmd);
+        mem_free(cmd->value);
+        mem_free(cmd);
     }
     rd_kafka_topic_partition_list_destroy(tick_offsets);
     (void)pthread_mutex_lock(&mutex);

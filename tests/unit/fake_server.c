@@ -15,6 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/mem.h"
+
 /* Length of the whole request that `text` begins with, or 0. */
 static size_t whole_request(const char *text)
 {
@@ -91,7 +93,7 @@ static void *server_main(void *arg)
 
 struct server *server_start(const struct exchange *script, size_t n)
 {
-    struct server *s = calloc(1, sizeof(*s));
+    struct server *s = mem_zalloc(sizeof(*s));
     struct sockaddr_in addr = {.sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(addr);

@@ -33,7 +33,7 @@ struct server {
 };
 
 struct server *server_start(const struct exchange *script, size_t n);
-/* Only afterwards may the counters be looked at. The caller frees the server. */
+/* Only afterwards may the counters be looked at. The caller's then (mem_free). */
 void server_stop(struct server *s);
 
 #endif

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "fake_server.h"
 #include "net/http_client.h"
 
@@ -66,7 +66,7 @@ static void rig_stop(struct rig *r)
 static void rig_free(struct rig *r)
 {
     rig_stop(r);
-    free(r->server);
+    mem_free(r->server);
 }
 
 static struct http_call call_new(enum http_method method, const char *path)
@@ -188,7 +188,7 @@ static void each_way_of_ending_has_its_name(void **state)
         http_call_fini(&call);
         rig_stop(&r);
         assert_int_equal(r.server->n_requests, 1);
-        free(r.server);
+        mem_free(r.server);
     }
 }
 
@@ -258,7 +258,7 @@ static void a_kept_connection_is_used_again(void **state)
     rig_stop(&r);
     assert_int_equal(r.server->n_requests, 3);
     assert_int_equal(r.server->n_conns, 1);
-    free(r.server);
+    mem_free(r.server);
 }
 
 /* libcurl would send again on another connection: the server would execute it twice. */
@@ -291,7 +291,7 @@ static void a_request_whose_kept_connection_dies_is_sent_once(void **state)
         http_call_fini(&call);
         rig_stop(&r);
         assert_int_equal(r.server->n_requests, 2);
-        free(r.server);
+        mem_free(r.server);
     }
 }
 
@@ -319,7 +319,7 @@ static void a_closed_gate_sends_nothing(void **state)
     http_call_fini(&call);
     rig_stop(&r);
     assert_int_equal(r.server->n_requests, 0);
-    free(r.server);
+    mem_free(r.server);
 }
 
 static void a_refused_connection_is_not_sent(void **state)
@@ -335,7 +335,7 @@ static void a_refused_connection_is_not_sent(void **state)
     http_call_fini(&call);
     http_client_free(r.hc);
     loop_free(r.lo);
-    free(r.server);
+    mem_free(r.server);
 }
 
 static void a_proxys_answer_is_not_the_servers(void **state)
@@ -363,7 +363,7 @@ static void a_proxys_answer_is_not_the_servers(void **state)
         rig_stop(&r);
         assert_int_equal(r.server->n_requests, 1);
         assert_memory_equal(r.server->requests[0], "CONNECT ", 8);
-        free(r.server);
+        mem_free(r.server);
     }
 }
 
@@ -394,7 +394,7 @@ static void what_would_break_the_request_is_not_sent(void **state)
     }
     rig_stop(&r);
     assert_int_equal(r.server->n_requests, 0);
-    free(r.server);
+    mem_free(r.server);
 }
 
 static void a_cancelled_call_ends_once(void **state)
@@ -599,7 +599,7 @@ static void requests_look_as_they_should(void **state)
     rig_stop(&r);
     for (i = 0; i < WIRE_CASES; i++)
         check_wire(&wire_cases[i], r.server->requests[i]);
-    free(r.server);
+    mem_free(r.server);
 }
 
 static void heads_are_read(void **state)
