@@ -267,8 +267,7 @@ static void start_at(struct part *part, int64_t offset)
  * which of them may have been sent. It holds the line until it is committed. */
 static void tell_gap(struct engine *en, struct part *part)
 {
-    struct kafka_record rec = {
-        .at = part->at, .offset = part->ledger.line};
+    struct kafka_record rec = {.at = part->at, .offset = part->ledger.line};
     struct buf text;
     buf_init(&text, 4096);
     (void)buf_printf(&text, "offsets %lld to %lld were deleted before they were read",
