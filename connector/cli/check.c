@@ -180,7 +180,7 @@ static void check_kafka(struct check *ck)
         return;
     }
     take_id(ck);
-    if (preflight_transactions(&ck->p) == 0)
+    if (preflight_transactions(&ck->p) == 0 && preflight_keeping(&ck->p) == 0)
         (void)preflight_offsets(&ck->p);
 }
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "engine/ledger.h"
 
 #define LOOK_BACK 10000 /* records of each results partition */
 
@@ -240,6 +241,45 @@ int preflight_transactions(struct preflight *p)
     }
     preflight_say(p, CHECK_OK, "transactions", p->s->group_id, NULL,
                   "written and aborted on every output topic");
+    return 0;
+}
+
+int preflight_keeping(struct preflight *p)
+{
+    struct err e = ERR_INIT;
+    struct kafka_keeping k;
+    int64_t *pending = &p->launch->engine.max_pending;
+    int64_t window;
+
+    if (kafka_keeping_wait(&p->launch->kafka, p->launch->kafka.topics[0], &k, &e) != 0) {
+        preflight_say(p, CHECK_FAIL, "keeping", p->s->group_id, NULL, "%s", e.text);
+        return -1;
+    }
+    if (k.offsets_ms >= 0 && k.offsets_ms < k.topic_ms)
+        preflight_say(p, CHECK_WARN, "keeping", "offsets.retention.minutes",
+                      "make it as long as the retention of the command topics",
+                      "the brokers forget a group's offsets after %lld h, commands are "
+                      "kept for %lld h",
+                      (long long)(k.offsets_ms / 3600000),
+                      (long long)(k.topic_ms / 3600000));
+    window =
+        k.metadata_max_bytes < 0 ? *pending : ledger_window_for(k.metadata_max_bytes);
+    if (window == 0) {
+        preflight_say(
+            p, CHECK_FAIL, "keeping", "offset.metadata.max.bytes",
+            "set it to 4096, as it is by default, on all brokers",
+            "the brokers take %lld bytes with an offset: too few for the ledger",
+            (long long)k.metadata_max_bytes);
+        return -1;
+    }
+    if (window < *pending) {
+        preflight_say(p, CHECK_WARN, "keeping", "commands.max.pending",
+                      "raise offset.metadata.max.bytes on all brokers to have all of it",
+                      "%lld instead of %lld: the brokers take %lld bytes with an offset",
+                      (long long)window, (long long)*pending,
+                      (long long)k.metadata_max_bytes);
+        *pending = window;
+    }
     return 0;
 }
 

@@ -39,6 +39,9 @@ void preflight_say(struct preflight *p, enum check_state state, const char *chec
 int preflight_kafka_settings(struct preflight *p);
 int preflight_topics(struct preflight *p);
 int preflight_transactions(struct preflight *p);
+/* Offsets must outlive the commands, and hold the ledger's string: the window shrinks to
+ * what the broker takes. */
+int preflight_keeping(struct preflight *p);
 /* Results without a position: commands would be executed again. */
 int preflight_offsets(struct preflight *p);
 

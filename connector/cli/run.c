@@ -134,7 +134,7 @@ static int prepare(struct run *r)
     if (kafka_reach_wait(&r->launch.kafka, -1, log_waiting, r, &e) != 0)
         return fail_settings(&e, "kafka");
     if (preflight_topics(&p) != 0 || preflight_transactions(&p) != 0 ||
-        preflight_offsets(&p) != 0)
+        preflight_keeping(&p) != 0 || preflight_offsets(&p) != 0)
         return EXIT_USAGE;
     return EXIT_DONE;
 }

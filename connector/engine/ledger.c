@@ -24,6 +24,17 @@ static int read_bitmap(struct str text, struct ledger_image *im, struct err *e);
 static int read_armed(struct str text, struct ledger_image *im, struct err *e);
 static int unreadable(struct err *e, const char *what);
 
+int64_t ledger_window_for(int64_t string_max_bytes)
+{
+    /* As ledger_string writes it: numbers at their longest, the bitmap in base64. */
+    enum { FRAME = 6 + 19 + 3 + 3 + 3 + 40 + 9 + 1, ARMED = 14 };
+    int64_t bitmap = string_max_bytes - FRAME - LEDGER_ARMED_MAX * ARMED;
+    int64_t window = (bitmap / 4 * 3 - 1) * 8;
+    if (window > LEDGER_WINDOW_MAX)
+        window = LEDGER_WINDOW_MAX;
+    return window > 0 ? window : 0;
+}
+
 void ledger_init(struct ledger *lg, int64_t window)
 {
     size_t size = 16;

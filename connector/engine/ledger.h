@@ -46,6 +46,9 @@ struct ledger {
     int64_t ring_end;
 };
 
+/* The largest window whose string is never longer than that; 0: none. */
+int64_t ledger_window_for(int64_t string_max_bytes);
+
 void ledger_init(struct ledger *lg, int64_t window);
 void ledger_fini(struct ledger *lg);
 

@@ -47,6 +47,34 @@ int kafka_group_members_wait(const struct kafka_options *o, struct err *e)
     return n;
 }
 
+int kafka_keeping_wait(const struct kafka_options *o, const char *topic,
+                       struct kafka_keeping *out, struct err *e)
+{
+    rd_kafka_conf_t *conf = client_conf(o, CLIENT_QUESTIONS, true, e);
+    rd_kafka_t *rk = conf == NULL ? NULL : client_new(CLIENT_QUESTIONS, conf, e);
+    int64_t minutes = -1;
+    char broker[12];
+    int32_t id;
+
+    *out = (struct kafka_keeping){-1, -1, -1};
+    if (rk == NULL)
+        return -1;
+    id = question_broker(rk, ASK_MS);
+    if (id >= 0) {
+        (void)snprintf(broker, sizeof(broker), "%d", id);
+        out->metadata_max_bytes = question_number(rk, RD_KAFKA_RESOURCE_BROKER, broker,
+                                                  "offset.metadata.max.bytes", ASK_MS);
+        minutes = question_number(rk, RD_KAFKA_RESOURCE_BROKER, broker,
+                                  "offsets.retention.minutes", ASK_MS);
+        out->topic_ms =
+            question_number(rk, RD_KAFKA_RESOURCE_TOPIC, topic, "retention.ms", ASK_MS);
+    }
+    if (minutes >= 0)
+        out->offsets_ms = minutes * 60000;
+    rd_kafka_destroy(rk);
+    return 0;
+}
+
 int kafka_lost_offsets_wait(const struct kafka_options *o, const char *results_topic,
                             int64_t look_back, char *where, size_t size, struct err *e)
 {

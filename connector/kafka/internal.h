@@ -47,6 +47,11 @@ int question_brokers(rd_kafka_t *rk, int timeout_ms, struct err *e);
 /* count 0: does not exist; max_bytes -1: not allowed to know. */
 int question_topic(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *count,
                    int64_t *max_bytes, struct err *e);
+/* A number of a topic's or a broker's configuration. -1: not there; or nobody knows,
+ * since it needs a right that not everybody grants. */
+int64_t question_number(rd_kafka_t *rk, rd_kafka_ResourceType_t type, const char *name,
+                        const char *key, int timeout_ms);
+int32_t question_broker(rd_kafka_t *rk, int timeout_ms); /* the id of one; -1: none */
 /* `offset`: KAFKA_BEGINNING, KAFKA_END, or a time in ms; *answer is an offset. */
 int question_offset(rd_kafka_t *rk, struct kafka_partition at, int64_t offset,
                     int timeout_ms, int64_t *answer, struct err *e);

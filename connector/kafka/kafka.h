@@ -80,6 +80,14 @@ int kafka_group_members_wait(const struct kafka_options *o, struct err *e);
  * for which the group has no position? 1: yes, `where` is its source; 0: no. */
 int kafka_lost_offsets_wait(const struct kafka_options *o, const char *results_topic,
                             int64_t look_back, char *where, size_t size, struct err *e);
+/* What the brokers keep of offsets, and for how long; -1: not allowed to know. */
+struct kafka_keeping {
+    int64_t metadata_max_bytes; /* offset.metadata.max.bytes */
+    int64_t offsets_ms;         /* offsets.retention.minutes */
+    int64_t topic_ms;           /* retention.ms of `topic` */
+};
+int kafka_keeping_wait(const struct kafka_options *o, const char *topic,
+                       struct kafka_keeping *out, struct err *e);
 /* Produces one record and waits for its acknowledgement: its offset comes back. */
 int kafka_produce_wait(const struct kafka_options *o, struct kafka_output *out,
                        int64_t timeout_ms, int64_t *offset, struct err *e);

@@ -8,8 +8,7 @@
 #include "base/mem.h"
 
 static int failed(struct err *e, rd_kafka_resp_err_t code, const char *what);
-static int64_t topic_max_bytes(rd_kafka_t *rk, const char *topic, int timeout_ms);
-static int64_t max_bytes_of(rd_kafka_event_t *event);
+static int64_t number_of(rd_kafka_event_t *event, const char *key);
 static bool has_controller(rd_kafka_t *rk, const struct rd_kafka_metadata *md);
 
 int question_brokers(rd_kafka_t *rk, int timeout_ms, struct err *e)
@@ -52,8 +51,47 @@ int question_topic(rd_kafka_t *rk, const char *topic, int timeout_ms, int32_t *c
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return failed(e, code, topic);
     if (asks)
-        *max_bytes = topic_max_bytes(rk, topic, timeout_ms);
+        *max_bytes = question_number(rk, RD_KAFKA_RESOURCE_TOPIC, topic,
+                                     "max.message.bytes", timeout_ms);
     return 0;
+}
+
+int64_t question_number(rd_kafka_t *rk, rd_kafka_ResourceType_t type, const char *name,
+                        const char *key, int timeout_ms)
+{
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_ConfigResource_t *resource = rd_kafka_ConfigResource_new(type, name);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    char text[100];
+    rd_kafka_event_t *event;
+    int64_t number = -1;
+
+    /* Refuses only values out of range. */
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text,
+                                                    sizeof(text));
+    rd_kafka_DescribeConfigs(rk, &resource, 1, options, queue);
+    event = rd_kafka_queue_poll(queue, timeout_ms + 1000);
+    if (event != NULL)
+        number = number_of(event, key);
+    rd_kafka_event_destroy(event);
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_ConfigResource_destroy(resource);
+    rd_kafka_queue_destroy(queue);
+    return number;
+}
+
+int32_t question_broker(rd_kafka_t *rk, int timeout_ms)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    int32_t id = -1;
+
+    if (rd_kafka_metadata(rk, 0, NULL, &md, timeout_ms) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        if (md->broker_cnt > 0 && has_controller(rk, md))
+            id = md->brokers[0].id;
+        rd_kafka_metadata_destroy(md);
+    }
+    return id;
 }
 
 int question_offset(rd_kafka_t *rk, struct kafka_partition at, int64_t offset,
@@ -117,40 +155,14 @@ static bool has_controller(rd_kafka_t *rk, const struct rd_kafka_metadata *md)
     return id < 0; /* none now: a real cluster between two */
 }
 
-/* Needs a right that not everybody grants: without it nobody knows, and -1. */
-static int64_t topic_max_bytes(rd_kafka_t *rk, const char *topic, int timeout_ms)
-{
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    rd_kafka_ConfigResource_t *resource =
-        rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
-    char text[100];
-    rd_kafka_event_t *event;
-    int64_t max_bytes = -1;
-
-    /* Refuses only values out of range. */
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, text,
-                                                    sizeof(text));
-    rd_kafka_DescribeConfigs(rk, &resource, 1, options, queue);
-    event = rd_kafka_queue_poll(queue, timeout_ms + 1000);
-    if (event != NULL)
-        max_bytes = max_bytes_of(event);
-    rd_kafka_event_destroy(event);
-    rd_kafka_AdminOptions_destroy(options);
-    rd_kafka_ConfigResource_destroy(resource);
-    rd_kafka_queue_destroy(queue);
-    return max_bytes;
-}
-
-static int64_t max_bytes_of(rd_kafka_event_t *event)
+static int64_t number_of(rd_kafka_event_t *event, const char *key)
 {
     const rd_kafka_DescribeConfigs_result_t *result =
         rd_kafka_event_DescribeConfigs_result(event);
     const rd_kafka_ConfigResource_t **resources;
     const rd_kafka_ConfigEntry_t **entries;
     struct err e = ERR_INIT;
-    int64_t bytes = -1;
+    int64_t number = -1;
     size_t n_resources = 0;
     size_t n = 0;
     size_t i;
@@ -165,9 +177,9 @@ static int64_t max_bytes_of(rd_kafka_event_t *event)
     for (i = 0; i < n; i++) {
         const char *value = rd_kafka_ConfigEntry_value(entries[i]);
 
-        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), "max.message.bytes") == 0 &&
-            value != NULL && parse_i64(str_of(value), 0, INT64_MAX, &bytes, &e) != 0)
-            bytes = -1;
+        if (strcmp(rd_kafka_ConfigEntry_name(entries[i]), key) == 0 && value != NULL &&
+            parse_i64(str_of(value), 0, INT64_MAX, &number, &e) != 0)
+            number = -1;
     }
-    return bytes;
+    return number;
 }

@@ -12,6 +12,7 @@ from confluent_kafka import admin
 
 import avro
 import kafka
+import load
 import stage
 
 
@@ -150,6 +151,24 @@ class KafkaUnreachable(stage.Scene):
         connector.wait_ready(60)
         on_stage.command("late", "list-tags")
         self.assertEqual(on_stage.answer("late").outcome, "SUCCEEDED")
+
+
+class SmallOffsets(stage.Scene):
+    def test_the_window_shrinks_to_what_the_brokers_keep_with_an_offset(self):
+        broker = kafka.start("offset.metadata.max.bytes=2100\noffsets.retention.minutes=60")
+        self.addCleanup(broker.remove)
+        on_stage = self.open_stage(bootstrap=broker.bootstrap, **{"front.max.in.flight": 128})
+        said = stage.run("check", *(word for key, value in on_stage.settings.items()
+                                    for word in ("-X", f"{key}={value}")))
+        self.assertEqual(said.returncode, 0, said.stdout + said.stderr)
+        for word in ("offset.metadata.max.bytes", "commands.max.pending",
+                     "offsets.retention.minutes"):
+            self.assertIn(word, said.stdout)
+        on_stage.start()
+        work = load.Load(on_stage, 60, 5)
+        work.send(1500)
+        on_stage.settle(60)
+        load.check(self, work)
 
 
 class LostOffsets(stage.Scene):

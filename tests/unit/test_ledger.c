@@ -135,34 +135,57 @@ static void window_is_a_hard_bound(void **state)
     ledger_fini(&lg);
 }
 
+/* The longest string there can be: a full window, as many armed as may be. */
+static size_t longest_string(int64_t window, char text[LEDGER_STRING_MAX])
+{
+    struct ledger lg;
+    struct err e = ERR_INIT;
+    int64_t lease = 0, line = 1000000000000000;
+    char quota[38];
+    memset(quota, 'z', 37);
+    quota[37] = 0;
+    ledger_init(&lg, window);
+    assert_int_equal(ledger_restore(&lg, line, STR_NULL, &lease, &e), 0);
+    for (int64_t o = 0; o < window; o++)
+        assert_int_equal(ledger_deliver(&lg, line + o), LEDGER_NEW);
+    for (int64_t o = 1; o < window - LEDGER_ARMED_MAX; o++)
+        finish(&lg, line + o);
+    for (int64_t o = window - LEDGER_ARMED_MAX; o < window - 1; o++)
+        ledger_arm(&lg, line + o, 0xffffffff);
+    finish(&lg, line + window - 1);
+    ledger_arm(&lg, line, 0xffffffff);
+    assert_false(ledger_may_arm(&lg));
+    size_t n = ledger_string(&lg, INT32_MAX, quota, text);
+    ledger_fini(&lg);
+    return n;
+}
+
 static void longest_string_fits(void **state)
 {
     (void)state;
-    struct ledger lg;
     struct err e = ERR_INIT;
     struct ledger_image im;
-    int64_t lease = 0;
-    char text[LEDGER_STRING_MAX], quota[38];
-    memset(quota, 'z', 37);
-    quota[37] = 0;
-    ledger_init(&lg, LEDGER_WINDOW_MAX);
-    assert_int_equal(ledger_restore(&lg, 0, STR_NULL, &lease, &e), 0);
-    for (int64_t o = 0; o < LEDGER_WINDOW_MAX; o++)
-        assert_int_equal(ledger_deliver(&lg, o), LEDGER_NEW);
-    for (int64_t o = 1; o < LEDGER_WINDOW_MAX - LEDGER_ARMED_MAX; o++)
-        finish(&lg, o);
-    for (int64_t o = LEDGER_WINDOW_MAX - LEDGER_ARMED_MAX; o < LEDGER_WINDOW_MAX - 1; o++)
-        ledger_arm(&lg, o, 0xffffffff);
-    finish(&lg, LEDGER_WINDOW_MAX - 1);
-    ledger_arm(&lg, 0, 0xffffffff);
-    assert_false(ledger_may_arm(&lg));
-    size_t n = ledger_string(&lg, INT32_MAX, quota, text);
+    char text[LEDGER_STRING_MAX];
+    size_t n = longest_string(LEDGER_WINDOW_MAX, text);
     assert_true(n < LEDGER_STRING_MAX);
-    assert_int_equal(ledger_read(0, (struct str){text, n}, &im, &e), 0);
+    int64_t line = 1000000000000000;
+    assert_int_equal(ledger_read(line, (struct str){text, n}, &im, &e), 0);
     assert_int_equal(im.n_armed, LEDGER_ARMED_MAX);
-    assert_true(ledger_image_done(&im, LEDGER_WINDOW_MAX - 1));
-    assert_false(ledger_image_done(&im, 0));
-    ledger_fini(&lg);
+    assert_true(ledger_image_done(&im, line + LEDGER_WINDOW_MAX - 1));
+    assert_false(ledger_image_done(&im, line));
+}
+
+static void the_window_is_what_the_brokers_take(void **state)
+{
+    (void)state;
+    char text[LEDGER_STRING_MAX];
+    assert_int_equal(ledger_window_for(4096), LEDGER_WINDOW_MAX);
+    assert_int_equal(ledger_window_for(1000), 0);
+    for (int64_t bytes = 1950; bytes < 3500; bytes += 7) {
+        int64_t window = ledger_window_for(bytes);
+        if (window > LEDGER_ARMED_MAX)
+            assert_in_range(longest_string(window, text), 0, bytes);
+    }
 }
 
 static void damaged_strings_are_refused(void **state)
@@ -244,6 +267,7 @@ int main(void)
         cmocka_unit_test(line_does_not_pass_what_a_running_tick_carries),
         cmocka_unit_test(window_is_a_hard_bound),
         cmocka_unit_test(longest_string_fits),
+        cmocka_unit_test(the_window_is_what_the_brokers_take),
         cmocka_unit_test(damaged_strings_are_refused),
         cmocka_unit_test(random_lives_match_a_model),
     };
