@@ -405,7 +405,8 @@ static bool on_fatal(struct consumer *c, struct kafka_event *ev)
     if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         (void)snprintf(
             ev->error, sizeof(ev->error),
-            "instance.id %s is used twice: another process joined the group under it; "
+            "instance.id %s is used twice: another process joined the group under it "
+            "(or Kafka was away for longer than the session time-out: then start again); "
             "give every instance an instance.id of its own",
             c->instance_id);
     else
