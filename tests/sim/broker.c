@@ -98,10 +98,10 @@ static int64_t wire_ms(struct world *w)
 void broker_ask(struct world *w, struct rpc *rpc)
 {
     int64_t late = wire_ms(w);
-    /* Heartbeats that stay away while ticks pass (their connection alone is dead) are a
-     * window no gate can close: not modelled. */
     if (rpc->type == RPC_HEARTBEAT && late > w->session_ms / 5)
         late = w->session_ms / 5;
+    if (rpc->type == RPC_HEARTBEAT && rpc->in->deaf_until > w->now)
+        late += rpc->in->deaf_until - w->now;
     int64_t at = w->now + late;
     rpc->held = at < rpc->in->cut_out_until;
     if (rpc->held)
@@ -113,8 +113,9 @@ void broker_ask(struct world *w, struct rpc *rpc)
 static void run_rpc(struct world *w, struct event *ev)
 {
     struct rpc *rpc = ev->p;
-    if (rpc->held && (!rpc->in->alive || rpc->in->life != rpc->life))
-        return;
+    bool orphan = !rpc->in->alive || rpc->in->life != rpc->life;
+    if (orphan && (rpc->held || rpc->type == RPC_JOIN))
+        return; /* a late join of a dead process would push its successor out */
     /* It was cut off while it was on its way. */
     if (w->now < rpc->in->cut_out_until && chance(w, 500)) {
         rpc->held = true;

@@ -107,6 +107,7 @@ void instance_start(struct world *w, int slot)
     in->stopping = in->turn_set = false;
     in->terms = 0;
     in->durable = 0;
+    in->was_deaf = in->deaf_until > w->now;
     in->frozen_until = in->stalled_until = in->mono_lag = 0;
     in->clock_base = between(w, 1000, 100000000);
     in->idle_turns = 0;

@@ -34,6 +34,7 @@ struct fault {
         FAULT_SUSPEND,
         FAULT_STALL,
         FAULT_CUT,
+        FAULT_DEAF,
         FAULT_WALL,
         FAULT_SLOW_BROKER,
         FAULT_BAD_FRONT,
@@ -148,6 +149,13 @@ static void strike(struct world *w, struct event *ev)
     case FAULT_CUT:
         cut(w, in);
         return;
+    case FAULT_DEAF:
+        in->deaf_until = w->now + w->session_ms + between(w, -2000, 5000);
+        if (in->deaf_until > w->faults_end)
+            in->deaf_until = w->faults_end;
+        in->was_deaf = true;
+        trace(w, f->slot, -1, -1, "deaf", in->deaf_until - w->now, 0, NULL);
+        return;
     case FAULT_WALL:
         in->wall_offset += between(w, -90000, 90000);
         trace(w, f->slot, -1, -1, "wall", in->wall_offset, 0, NULL);
@@ -183,10 +191,11 @@ static void plan_faults(struct world *w)
 {
     static const struct {
         int kind, weight;
-    } rows[] = {{FAULT_KILL, 20},     {FAULT_STOP, 10},        {FAULT_START, 10},
-                {FAULT_FREEZE, 14},   {FAULT_SUSPEND, 3},      {FAULT_STALL, 6},
-                {FAULT_CUT, 16},      {FAULT_WALL, 3},         {FAULT_SLOW_BROKER, 5},
-                {FAULT_BAD_FRONT, 6}, {FAULT_UNAUTHORIZED, 2}, {FAULT_SECOND_TERM, 3}};
+    } rows[] = {{FAULT_KILL, 20},       {FAULT_STOP, 10},     {FAULT_START, 10},
+                {FAULT_FREEZE, 14},     {FAULT_SUSPEND, 3},   {FAULT_STALL, 6},
+                {FAULT_CUT, 16},        {FAULT_DEAF, 4},      {FAULT_WALL, 3},
+                {FAULT_SLOW_BROKER, 5}, {FAULT_BAD_FRONT, 6}, {FAULT_UNAUTHORIZED, 2},
+                {FAULT_SECOND_TERM, 3}};
     int all = 0, n = (int)rnd(w, 16);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         all += rows[i].weight;
@@ -378,6 +387,7 @@ static struct {
             {"freeze", -1, 0},
             {"suspend", -1, 0},
             {"stall", -1, 0},
+            {"deaf", -1, 0},
             {"pause", -1, 0},
             {"wall", -1, 0}};
 enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };

@@ -371,6 +371,9 @@ struct instance {
     bool alive, stopping, turn_set, taken_over;
     int64_t turn_at, turned_at, frozen_until, stalled_until;
     int64_t cut_out_until, cut_in_until; /* the wire's: they outlive the process */
+    /* Only its heartbeats stay away: the group drops it while its ticks still pass. */
+    int64_t deaf_until;
+    bool was_deaf; /* in this life */
     int64_t clock_base, mono_lag, wall_offset;
     int64_t stopped_at, stop_deadline;
     int terms;       /* SIGTERMs so far */
