@@ -33,7 +33,6 @@ static void me_again(struct timer *t);
 static bool gate(struct http_call *http);
 static void call_done(struct http_call *http);
 static void count_call(struct engine *en, const struct call *call);
-static void call_ended(struct engine *en, struct slot *slot, struct call *call);
 static void final(struct engine *en, struct slot *slot, struct call *call,
                   enum verdict v);
 static void exhausted(struct engine *en, struct slot *slot, struct call *call,
@@ -394,8 +393,8 @@ static bool gate(struct http_call *http)
     if (http->method == HTTP_GET)
         return true;
     int64_t boot = clock_boot(en->clock);
-    bool open = slot != NULL && slot->part->state == PART_LIVE && !en->lost &&
-                boot - en->turn_boot < LOOP_STALL_MS &&
+    bool open = slot != NULL && slot->part != NULL && slot->part->state == PART_LIVE &&
+                !en->lost && boot - en->turn_boot < LOOP_STALL_MS &&
                 boot - en->committed_boot < en->o.session_timeout_ms / 2 &&
                 (slot_repeatable(slot) || (slot->armed && boot <= slot->send_by));
     call->refused = !open;
@@ -418,10 +417,12 @@ static void call_done(struct http_call *http)
     if (slot != NULL) {
         slot->call = NULL;
         call->slot = NULL;
-        if (slot->state == SLOT_PROBING)
+        if (slot->state == SLOT_ORPHAN)
+            orphans_answered(en, slot, call);
+        else if (slot->state == SLOT_PROBING)
             doubt_answered(en, slot, call);
         else
-            call_ended(en, slot, call);
+            dispatch_ended(en, slot, call);
     } else if (call == en->me_call) {
         me_ended(en, call);
     }
@@ -449,7 +450,7 @@ static void count_call(struct engine *en, const struct call *call)
                    1);
 }
 
-static void call_ended(struct engine *en, struct slot *slot, struct call *call)
+void dispatch_ended(struct engine *en, struct slot *slot, struct call *call)
 {
     struct http_call *http = &call->http;
     const char *text;
@@ -591,6 +592,10 @@ void dispatch_timer(struct timer *t)
 {
     struct slot *slot = (struct slot *)(void *)((char *)t - offsetof(struct slot, timer));
     struct engine *en = slot->en;
+    if (slot->state == SLOT_ORPHAN) {
+        orphans_due(en, slot);
+        return;
+    }
     if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
         if (slot->state == SLOT_READY || slot->state == SLOT_WAITING)
             expire(en, slot);

@@ -81,6 +81,7 @@ void engine_free(struct engine *en)
         return;
     en->tick_running = false;
     parts_drop_all(en, "revoked");
+    orphans_drop_all(en);
     struct slot *slot;
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_FREE])) != NULL) {
         TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);
@@ -110,6 +111,7 @@ void engine_stop(struct engine *en)
         return;
     }
     en->closing = true;
+    orphans_drop_all(en); /* nothing comes back to a process that ends */
     /* The last turn may be a while ago. */
     en->drain_until = clock_now(en->clock) + en->o.drain_ms;
     en->revoke_until = en->drain_until + 60000;

@@ -80,6 +80,10 @@ static void accept_record(struct engine *en, struct part *part, struct kafka_rec
     metric_add(metrics_get(en->metrics, M_RECEIVED, rec->at.topic, NULL), 1);
     en->received++;
     enum ledger_intake how = ledger_deliver(&part->ledger, rec->offset);
+    if (orphans_return(en, part, rec, how)) {
+        en->kafka.release(en->kafka.self, rec); /* the orphan has it already */
+        return;
+    }
     if (how == LEDGER_DONE_BEFORE) {
         metric_add(metrics_get(en->metrics, M_RETURNED, "done_before", NULL), 1);
         en->returned++;

@@ -1,8 +1,8 @@
 /* The engine's own state, shared by the files of engine/ only. engine.c owns the lists;
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
- * dispatch.c (calls), doubt.c (calls that may have been executed), repeats.c (command ids
- * seen before), answer.c (outcomes), tick.c (transactions), topics.c (reply topics),
- * status.c (pages). */
+ * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
+ * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
+ * (transactions), topics.c (reply topics), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -167,6 +167,9 @@ void slot_move(struct engine *en, struct slot *slot, enum slot_state to);
 /* As slot_move, but before all others: what a tick gives back is older than what waits.
  */
 void slot_move_back(struct engine *en, struct slot *slot, enum slot_state to);
+/* To a partition, and away from it: what is neither is an orphan. */
+void slot_attach(struct engine *en, struct slot *slot, struct part *part);
+void slot_detach(struct engine *en, struct slot *slot);
 void slot_release(struct engine *en,
                   struct slot *slot); /* record given back, slot FREE */
 void slot_open_later(struct engine *en, struct slot *slot); /* unless it was opened */
@@ -205,6 +208,7 @@ void dispatch_turn(struct engine *en);
 void dispatch_want(struct engine *en, struct slot *slot);  /* READY now */
 void dispatch_armed(struct engine *en, struct slot *slot); /* its arming is committed */
 void dispatch_cancel(struct engine *en, struct slot *slot);
+void dispatch_ended(struct engine *en, struct slot *slot, struct call *call);
 void dispatch_timer(struct timer *t); /* of a slot */
 void dispatch_set_token(struct engine *en, const char *token);
 int64_t dispatch_next_ms(const struct engine *en);
@@ -225,6 +229,14 @@ void doubt_turn(struct engine *en);
 void doubt_answered(struct engine *en, struct slot *slot, struct call *call);
 enum in_doubt_policy doubt_policy(const struct engine *en, const struct slot *slot);
 
+/* orphans.c */
+bool orphans_keep(struct engine *en, struct slot *slot); /* false: release it */
+void orphans_due(struct engine *en, struct slot *slot);
+void orphans_drop_all(struct engine *en);
+void orphans_answered(struct engine *en, struct slot *slot, const struct call *call);
+bool orphans_return(struct engine *en, struct part *part, const struct kafka_record *rec,
+                    enum ledger_intake how);
+
 /* repeats.c */
 enum repeat_answer { REPEAT_NO, REPEAT_WAITS, REPEAT_ANSWERED };
 void repeats_init(struct engine *en, struct part *part);
@@ -234,6 +246,7 @@ bool repeats_watermarks(struct engine *en, const struct kafka_event *ev);
 void repeats_read(struct engine *en, const struct kafka_event *ev);
 enum repeat_answer repeats_look(struct engine *en, struct slot *slot);
 void repeats_answered(struct engine *en, struct slot *slot, const struct result *res);
+void repeats_hold(struct engine *en, struct slot *slot); /* its id is in flight again */
 void repeats_release(struct engine *en, struct slot *slot);
 
 /* answer.c: from here on the outcome is known; the slot leaves its lane and waits for a

@@ -185,7 +185,6 @@ void parts_drop_all(struct engine *en, const char *reason)
     while ((part = TAILQ_FIRST(&en->parts)) != NULL) {
         struct slot *slot;
         while ((slot = TAILQ_FIRST(&part->slots)) != NULL) {
-            dispatch_cancel(en, slot);
             if (slot->lane != NULL) {
                 struct slot *next = lanes_remove(en->lanes, slot);
                 if (next != NULL)
@@ -194,6 +193,9 @@ void parts_drop_all(struct engine *en, const char *reason)
             }
             metric_add(metrics_get(en->metrics, M_RETURNED, reason, NULL), 1);
             en->returned++;
+            if (orphans_keep(en, slot))
+                continue;
+            dispatch_cancel(en, slot);
             slot_release(en, slot);
         }
         TAILQ_REMOVE(&en->parts, part, link);

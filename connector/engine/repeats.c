@@ -114,10 +114,22 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
         answer_replay(en, slot, entry);
         return REPEAT_ANSWERED;
     }
+    repeats_hold(en, slot);
+    return REPEAT_NO;
+}
+
+void repeats_hold(struct engine *en, struct slot *slot)
+{
+    struct slot *first = NULL;
+
+    if (en->o.dedupe_entries == 0 || !slot->explicit_id)
+        return;
+    HASH_FIND(by_id, slot->part->ids, slot->command_id.ptr, slot->command_id.len, first);
+    if (first != NULL)
+        return;
     HASH_ADD_KEYPTR(by_id, slot->part->ids, slot->command_id.ptr, slot->command_id.len,
                     slot);
     slot->holds_id = true;
-    return REPEAT_NO;
 }
 
 void repeats_answered(struct engine *en, struct slot *slot, const struct result *res)

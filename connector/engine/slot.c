@@ -8,8 +8,8 @@
 #define ARENA_BLOCK 1024
 
 const char *const slot_state_names[SLOT_STATES] = {
-    "queued",  "twin",  "topic",  "ready",   "waiting",  "arming",  "calling",
-    "confirm", "doubt", "lookup", "probing", "answered", "ticking", "free"};
+    "queued", "twin",   "topic",   "ready",  "waiting",  "arming",  "calling", "confirm",
+    "doubt",  "lookup", "probing", "orphan", "answered", "ticking", "free"};
 
 /* Which states may follow which: rows are "from", bits are "to". */
 #define TO(s) (1u << (s))
@@ -23,14 +23,15 @@ static const unsigned transitions[SLOT_STATES] = {
     [SLOT_WAITING] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ARMING] = TO(SLOT_CALLING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CALLING] = TO(SLOT_READY) | TO(SLOT_WAITING) | TO(SLOT_CONFIRM) |
-                     TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+                     TO(SLOT_DOUBT) | TO(SLOT_ORPHAN) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CONFIRM] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_DOUBT] = TO(SLOT_LOOKUP) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_LOOKUP] = TO(SLOT_PROBING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_PROBING] = TO(SLOT_LOOKUP) | TO(SLOT_DOUBT) | TO(SLOT_READY) |
                      TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_ANSWERED] = TO(SLOT_TICKING) | TO(SLOT_FREE),
-    [SLOT_TICKING] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_ORPHAN] = TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_ANSWERED] = TO(SLOT_TICKING) | TO(SLOT_ORPHAN) | TO(SLOT_FREE),
+    [SLOT_TICKING] = TO(SLOT_ANSWERED) | TO(SLOT_ORPHAN) | TO(SLOT_FREE),
     [SLOT_FREE] = TO(SLOT_QUEUED),
 };
 
@@ -49,16 +50,30 @@ struct slot *slot_take(struct engine *en, struct part *part, struct kafka_record
     slot_move(en, slot, SLOT_QUEUED);
     slot->en = en;
     slot->timer.fire = dispatch_timer;
-    slot->part = part;
     slot->rec = *rec;
     slot->offset = rec->offset;
     slot->arrival = en->arrivals++;
     slot->received_at = clock_wall(en->clock);
+    slot_attach(en, slot, part);
+    return slot;
+}
+
+void slot_attach(struct engine *en, struct slot *slot, struct part *part)
+{
+    slot->part = part;
     TAILQ_INSERT_TAIL(&part->slots, slot, in_part);
     part->n_slots++;
     en->n_slots++;
-    en->held_bytes += rec->value.len + rec->key.len;
-    return slot;
+    en->held_bytes += slot->rec.value.len + slot->rec.key.len;
+}
+
+void slot_detach(struct engine *en, struct slot *slot)
+{
+    TAILQ_REMOVE(&slot->part->slots, slot, in_part);
+    slot->part->n_slots--;
+    slot->part = NULL;
+    en->n_slots--;
+    en->held_bytes -= slot->rec.value.len + slot->rec.key.len;
 }
 
 void slot_move(struct engine *en, struct slot *slot, enum slot_state to)
@@ -89,10 +104,8 @@ void slot_release(struct engine *en, struct slot *slot)
     assert(slot->lane == NULL && slot->call == NULL);
     if (slot->to_open)
         TAILQ_REMOVE(&en->opening, slot, in_opening);
-    TAILQ_REMOVE(&slot->part->slots, slot, in_part);
-    slot->part->n_slots--;
-    en->n_slots--;
-    en->held_bytes -= slot->rec.value.len + slot->rec.key.len;
+    if (slot->part != NULL)
+        slot_detach(en, slot);
     en->kafka.release(en->kafka.self, &slot->rec);
     slot_move(en, slot, SLOT_FREE);
     struct arena arena = slot->arena;

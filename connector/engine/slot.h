@@ -32,11 +32,12 @@ enum slot_state {
     SLOT_DOUBT,    /* may have been executed: a timer says when to look */
     SLOT_LOOKUP,   /* wants to ask Front whether it was */
     SLOT_PROBING,  /* that request runs */
+    SLOT_ORPHAN,   /* its partition went away: its call or result is kept for a lease */
     SLOT_ANSWERED, /* outcome known, out of its lane; waits for a tick */
     SLOT_TICKING,  /* its result is in the tick that runs */
     SLOT_FREE
 };
-#define SLOT_STATES 14
+#define SLOT_STATES 15
 extern const char *const slot_state_names[SLOT_STATES];
 
 /* The records a slot adds to its tick: the result and a reply copy, or a dead letter. */
@@ -84,8 +85,10 @@ struct slot {
     char digest[33];
 
     /* attempts */
-    struct call *call; /* CALLING */
-    struct engine *en; /* for the timer */
+    struct call *call;          /* CALLING, PROBING */
+    struct call *kept_call;     /* ORPHAN: how that call ended; in the arena */
+    enum slot_state kept_state; /* ORPHAN: what it goes back to */
+    struct engine *en;          /* for the timer */
     struct timer timer;
     int last_status;    /* of the last answer; 0: none */
     int attempts;       /* that may have reached Front */

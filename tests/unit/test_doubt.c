@@ -388,6 +388,121 @@ static void a_new_owner_without_the_tail_claims_nothing(void **state)
     arena_fini(&a);
 }
 
+/* --- calls and results that outlive their partition --- */
+
+/* The partition goes, with what the last tick said of it, and comes back. */
+static void leave_and_come_back(struct play *p, int64_t after_ms)
+{
+    static char text[LEDGER_STRING_MAX];
+    if (p->tick == NULL)
+        wait_ms(p, SESSION_MS / 3 + 1);
+    assert_non_null(p->tick);
+    struct str s = p->tick->offsets[0].metadata;
+    memcpy(text, s.ptr, s.len);
+    p->committed = p->tick->offsets[0].offset;
+    p->metadata = (struct str){text, s.len};
+    end_tick(p, p->tick->n_outputs > 0 ? TICK_STALE : TICK_COMMITTED);
+    push(p, (struct kafka_event){.type = KAFKA_LOST, .parts = &p->part, .n_parts = 1});
+    turn(p);
+    assert_int_equal(p->unassigned, 1);
+    count_is(p, "orphan", 1);
+    wait_ms(p, after_ms);
+    push(p, (struct kafka_event){
+                .type = KAFKA_ASSIGN, .parts = &p->part, .n_parts = 1, .assignment = 2});
+    turn(p);
+}
+
+/* Until there is a result: what the engine wants first is let through. */
+static struct result next_result(struct play *p, struct arena *a)
+{
+    for (int i = 0; i < 5 && (p->tick == NULL || p->tick->n_outputs == 0); i++) {
+        if (p->tick != NULL)
+            end_tick(p, TICK_COMMITTED);
+        else
+            wait_ms(p, 100);
+    }
+    return result_of(p, a);
+}
+
+static void a_call_that_outlives_its_partition_is_used_when_it_comes_back(void **state)
+{
+    for (int early = 0; early < 2; early++) {
+        struct play *p = play_new();
+        struct arena a;
+        arena_init(&a, 0);
+        *state = p;
+        play_start(p);
+        send(p, 0, WITH_ID("me", "hi"));
+        open_gate(p->calls[0]);
+        leave_and_come_back(p, 5000);
+        if (early)
+            assert_true(answer(p, 201, ROW("com_1", "hi")));
+        command(p, 0, "k", WITH_ID("me", "hi"));
+        if (!early) {
+            count_is(p, "calling", 1);
+            assert_true(answer(p, 201, ROW("com_1", "hi")));
+        }
+        struct result res = next_result(p, &a);
+        assert_int_equal(res.outcome, SUCCEEDED);
+        assert_false(res.recovered);
+        assert_true(str_is(res.resource_id, "com_1"));
+        assert_int_equal(p->n_calls, 0);
+        count_is(p, "open", 0);
+        command(p, 1, "k", WITH_ID("me", "hi"));
+        assert_true(next_result(p, &a).replayed);
+        arena_fini(&a);
+        if (!early)
+            play_tear_down(state);
+    }
+}
+
+static void a_result_that_outlives_its_partition_is_used_when_it_comes_back(void **state)
+{
+    struct play *p = *state;
+    struct arena a;
+    arena_init(&a, 0);
+    send(p, 0, WITH_ID("me", "hi"));
+    open_gate(p->calls[0]);
+    wait_ms(p, SESSION_MS / 3 + 1);
+    static char text[LEDGER_STRING_MAX];
+    struct str s = p->tick->offsets[0].metadata;
+    memcpy(text, s.ptr, s.len);
+    end_tick(p, TICK_COMMITTED);
+    assert_true(answer(p, 201, ROW("com_1", "hi")));
+    turn(p);
+    end_tick(p, TICK_STALE); /* its result is not committed */
+    push(p, (struct kafka_event){.type = KAFKA_LOST, .parts = &p->part, .n_parts = 1});
+    turn(p);
+    p->metadata = (struct str){text, s.len};
+    push(p, (struct kafka_event){
+                .type = KAFKA_ASSIGN, .parts = &p->part, .n_parts = 1, .assignment = 2});
+    turn(p);
+    command(p, 0, "k", WITH_ID("me", "hi"));
+    command(p, 1, "k", WITH_ID("me", "hi"));
+    for (int i = 0; i < 9; i++) {
+        if (p->tick != NULL)
+            end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    assert_int_equal(p->n_calls, 0);
+    count_is(p, "finished", 2); /* the second as a repeat */
+    arena_fini(&a);
+}
+
+static void what_outlives_its_partition_is_kept_for_one_lease(void **state)
+{
+    struct play *p = *state;
+    struct arena a;
+    arena_init(&a, 0);
+    send(p, 0, post);
+    open_gate(p->calls[0]);
+    leave_and_come_back(p, 61000); /* 5 s + 30 s + 20 s + 5 s */
+    count_is(p, "orphan", 0);
+    command(p, 0, "k", post);
+    count_is(p, "doubt", 1);
+    arena_fini(&a);
+}
+
 /* --- repeated ids --- */
 
 static void digest_of(const char *text, char out[33])
@@ -621,6 +736,9 @@ int main(void)
         OWN(a_new_owner_sends_what_surely_was_not_executed),
         OWN(a_new_owner_reports_at_once_when_told_to),
         OWN(a_new_owner_without_the_tail_claims_nothing),
+        OWN(a_call_that_outlives_its_partition_is_used_when_it_comes_back),
+        PLAY(a_result_that_outlives_its_partition_is_used_when_it_comes_back),
+        PLAY(what_outlives_its_partition_is_kept_for_one_lease),
         PLAY(a_repeated_id_is_answered_as_the_first),
         PLAY(another_content_under_a_used_id_is_refused),
         PLAY(a_failed_command_may_come_again),
