@@ -854,8 +854,8 @@ static void finish_tick(struct instance *in, enum tick_end end)
     k->tick->end = end;
     k->tick->bad = k->bad;
     k->tick->took_us = (in->w->now - k->tick_began) * 1000;
-    if (end == TICK_UNKNOWN)
-        in->w->unknown_ticks++;
+    in->w->unknown_ticks += end == TICK_UNKNOWN;
+    in->settled |= end == TICK_UNKNOWN;
     tell(in, &k->answers, KAFKA_TICK)->tick = k->tick;
     k->tick = NULL;
     pump(in);

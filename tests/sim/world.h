@@ -378,6 +378,7 @@ struct instance {
     int64_t stopped_at, stop_deadline;
     int terms;       /* SIGTERMs so far */
     int64_t durable; /* results and dead letters of this life */
+    bool settled;    /* a string decided once what was finished, whoever wrote it */
     struct clock clock;
     struct engine_options options;
     struct engine *en;
