@@ -118,7 +118,8 @@ static int take_error(struct reader *r, rd_kafka_event_t *event, struct err *e)
             r->next = list->elems[0].offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
-    rd_kafka_topic_partition_destroy(at);
+    if (at != NULL) /* the library does not look */
+        rd_kafka_topic_partition_destroy(at);
     if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || at == NULL || error_is_passing(code))
         return 0;
     r->at.topic = NULL;
