@@ -85,7 +85,7 @@ test: unit-deps
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
-unit-deps: deps deps-test
+unit-deps: deps-test
 
 # Figures, no judgement: the connector beside a bare loop of the same libraries.
 BENCH_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/bench/*.c))
@@ -96,7 +96,7 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(LIB)
 
 bench-programs: $(BENCH_BIN)
 
-bench: deps deps-test all bench-programs
+bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
 
@@ -133,6 +133,7 @@ deps:
 	fi
 
 # The parts of the system tests: Java and Maven for Kafka's jars, a venv for the client.
+# (deps runs once in a make, with the DEPS of whoever asks first: nobody asks for both.)
 deps-test: DEPS += default-jre-headless maven python3-venv
 deps-test: deps
 	bash tests/system/setup.sh
