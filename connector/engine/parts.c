@@ -16,6 +16,7 @@ static struct part *part_new(struct engine *en, struct kafka_partition at);
 static void part_free(struct engine *en, struct part *part);
 static void start_at(struct part *part, int64_t offset);
 static void tell_gap(struct engine *en, struct part *part);
+static void drop_slots(struct engine *en, struct part *part, const char *reason);
 static bool all_answered(const struct engine *en);
 static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
@@ -163,9 +164,12 @@ void parts_turn(struct engine *en)
         leave_turn(en);
         return;
     }
-    TAILQ_FOREACH (part, &en->parts, link)
+    TAILQ_FOREACH (part, &en->parts, link) {
         if (part->state == PART_LIVE)
             flow(en, part);
+        else if (part->state == PART_STOPPED && !en->tick_running)
+            drop_slots(en, part, "revoked"); /* nothing of it is committed any more */
+    }
 }
 
 /* A time that has passed is waited for no more: what follows comes with an event. */
@@ -183,23 +187,23 @@ void parts_drop_all(struct engine *en, const char *reason)
     struct part *part;
     assert(!en->tick_running);
     while ((part = TAILQ_FIRST(&en->parts)) != NULL) {
-        struct slot *slot;
-        while ((slot = TAILQ_FIRST(&part->slots)) != NULL) {
-            if (slot->lane != NULL) {
-                struct slot *next = lanes_remove(en->lanes, slot);
-                if (next != NULL)
-                    slot_open_later(en,
-                                    next); /* another partition's; ours are freed below */
-            }
-            metric_add(metrics_get(en->metrics, M_RETURNED, reason, NULL), 1);
-            en->returned++;
-            if (orphans_keep(en, slot))
-                continue;
-            dispatch_cancel(en, slot);
-            slot_release(en, slot);
-        }
+        drop_slots(en, part, reason);
         TAILQ_REMOVE(&en->parts, part, link);
         part_free(en, part);
+    }
+}
+
+static void drop_slots(struct engine *en, struct part *part, const char *reason)
+{
+    struct slot *slot;
+    while ((slot = TAILQ_FIRST(&part->slots)) != NULL) {
+        slot_leave_lane(en, slot); /* its next may be another partition's */
+        metric_add(metrics_get(en->metrics, M_RETURNED, reason, NULL), 1);
+        en->returned++;
+        if (part->state != PART_STOPPED && orphans_keep(en, slot))
+            continue;
+        dispatch_cancel(en, slot);
+        slot_release(en, slot);
     }
 }
 

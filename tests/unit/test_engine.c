@@ -309,6 +309,29 @@ static void a_revoke_ends_with_a_last_tick(void **state)
     count_is(p, "open", 0);
 }
 
+/* Its commands are another owner's, once a person has looked: no result without position.
+ */
+static void a_stopped_partition_commits_nothing_more(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    command(p, 1, "other", bad);
+    end_tick(p, TICK_COMMITTED);
+    push(p, (struct kafka_event){.type = KAFKA_OUT_OF_RANGE, .at = p->part});
+    turn(p);
+    if (p->tick != NULL)
+        end_tick(p, TICK_ABORTED);
+    for (int i = 0; i < 20; i++) {
+        p->now += 100;
+        turn(p);
+        if (p->tick != NULL) {
+            assert_int_equal(p->tick->n_outputs, 0);
+            end_tick(p, TICK_COMMITTED);
+        }
+    }
+    count_is(p, "open", 0);
+}
+
 /* Counted from the signal, not from the turn before it. */
 static void a_stop_has_its_whole_drain_budget(void **state)
 {
@@ -349,6 +372,7 @@ int main(void)
         PLAY(the_gate_closes_when_the_group_moved_on),
         PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
+        PLAY(a_stopped_partition_commits_nothing_more),
         PLAY(a_stop_has_its_whole_drain_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
