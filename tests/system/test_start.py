@@ -3,6 +3,7 @@ that is not there. Each says what is wrong and what to do, with the right exit c
 
 import os
 import pathlib
+import subprocess
 import tempfile
 import unittest
 import uuid
@@ -151,6 +152,36 @@ class KafkaUnreachable(stage.Scene):
         connector.wait_ready(60)
         on_stage.command("late", "list-tags")
         self.assertEqual(on_stage.answer("late").outcome, "SUCCEEDED")
+
+
+class KafkaAway(stage.Scene):
+    """Kafka goes away while we run, for longer than the session; who reads and who runs stay."""
+
+    def test_run_and_tail_go_on_when_it_comes_back(self):
+        broker = kafka.Kafka()
+        self.addCleanup(broker.remove)
+        broker.start()
+        on_stage = self.open_stage(bootstrap=broker.bootstrap)
+        # Without instance.id: a static member whose session ends may fence itself
+        # (librdkafka 2.0.2) and end with 1, to be started again.
+        del on_stage.settings["instance.id"]
+        connector = on_stage.start()
+        tail = subprocess.Popen([stage.BINARY, "tail", "results", "-c", str(connector.conf),
+                                 "-o", "beginning"], stdout=subprocess.PIPE, text=True)
+        self.addCleanup(tail.stdout.close)
+        self.addCleanup(tail.wait)
+        self.addCleanup(tail.terminate)
+        on_stage.command("before", "list-tags")
+        self.assertIn('"before"', tail.stdout.readline())
+        broker.stop(15)
+        connector.wait_line("group.revoked", 30)
+        broker.start()
+        on_stage.command("after", "list-tags")
+        self.assertEqual(on_stage.answer("after", 60).outcome, "SUCCEEDED")
+        self.assertIn('"after"', tail.stdout.readline())
+        self.assertIsNone(tail.poll())
+        self.assertTrue(connector.running())
+        on_stage.check_counters()
 
 
 class SmallOffsets(stage.Scene):
