@@ -17,6 +17,7 @@ static void ask(struct engine *en, struct slot *slot);
 static void look_failed(struct engine *en, struct slot *slot, const struct call *call,
                         enum verdict v);
 static void judge(struct engine *en, struct slot *slot);
+static bool is_known(void *arg, const struct probe_row *row);
 static void drop_known(struct engine *en, struct doubt *d);
 static bool contested(struct engine *en, const struct slot *slot);
 static void look_later(struct engine *en, struct slot *slot);
@@ -115,6 +116,8 @@ static void look(struct engine *en, struct slot *slot)
     d->looks++;
     d->since = en->now;
     probe_start(&d->probe, &slot->cmd, slot->req.row, (int64_t)slot->arm_second * 1000);
+    d->probe.known = is_known;
+    d->probe.known_arg = en;
     slot_move(en, slot, SLOT_LOOKUP);
 }
 
@@ -201,21 +204,26 @@ static void judge(struct engine *en, struct slot *slot)
 
 /* What is another command's result is no candidate: two commands with one text on purpose
  * are told apart by it. */
+static bool is_known(void *arg, const struct probe_row *row)
+{
+    struct engine *en = arg;
+    struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link)
+        if ((row->id.ptr != NULL && seen_made(part->seen, row->id)) ||
+            (row->uid.ptr != NULL && seen_made(part->seen, row->uid)))
+            return true;
+    return false;
+}
+
+/* What became known between the pages of a look. */
 static void drop_known(struct engine *en, struct doubt *d)
 {
     size_t n = 0, i;
-    struct part *part;
 
-    for (i = 0; i < d->probe.n_rows; i++) {
-        const struct probe_row *row = &d->probe.rows[i];
-        bool known = false;
-
-        TAILQ_FOREACH (part, &en->parts, link)
-            known = known || (row->id.ptr != NULL && seen_made(part->seen, row->id)) ||
-                    (row->uid.ptr != NULL && seen_made(part->seen, row->uid));
-        if (!known)
-            d->probe.rows[n++] = *row;
-    }
+    for (i = 0; i < d->probe.n_rows; i++)
+        if (!is_known(en, &d->probe.rows[i]))
+            d->probe.rows[n++] = d->probe.rows[i];
     d->probe.n_rows = n;
 }
 

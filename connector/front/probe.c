@@ -27,7 +27,12 @@ void probe_start(struct probe *pb, const struct command *cmd, const struct op *o
 {
     struct str parent = pb->op == op ? pb->parent : STR_NULL; /* it does not change */
 
-    *pb = (struct probe){.cmd = cmd, .op = op, .armed_ms = armed_ms, .parent = parent};
+    *pb = (struct probe){.cmd = cmd,
+                         .op = op,
+                         .armed_ms = armed_ms,
+                         .parent = parent,
+                         .known = pb->known,
+                         .known_arg = pb->known_arg};
 }
 
 int probe_request(struct probe *pb, struct arena *a, struct request *out, struct err *e)
@@ -128,22 +133,27 @@ static void take_row(struct probe *pb, struct str row, struct arena *a)
                  strncmp(rule->text, event_target, sizeof event_target - 1) == 0;
     struct str thing = event ? json_member_path(row, event_target) : row, uid;
     bool same = same_text(pb, row, a);
+    struct probe_row found;
 
     if (!by_author(pb, row, a))
         return;
     if (rule->time == NULL && rule->text != NULL && !same)
         return; /* only its name tells it from what was there before */
+    uid = text_at(thing, "message_uid", a);
+    found = (struct probe_row){
+        .id = text_at(thing, "id", a),
+        .uid = uid.ptr != NULL ? str_of(arena_printf(a, "alt:uid:%.*s", STR_ARG(uid)))
+                               : STR_NULL,
+        .same_text = same};
+    if (pb->known != NULL && pb->known(pb->known_arg, &found))
+        return;
     if (pb->n_rows == PROBE_ROWS_MAX) {
         pb->many = true;
         return;
     }
-    uid = text_at(thing, "message_uid", a);
-    pb->rows[pb->n_rows++] = (struct probe_row){
-        .id = text_at(thing, "id", a),
-        .uid = uid.ptr != NULL ? str_of(arena_printf(a, "alt:uid:%.*s", STR_ARG(uid)))
-                               : STR_NULL,
-        .json = {arena_strndup(a, thing.ptr ? thing.ptr : "", thing.len), thing.len},
-        .same_text = same};
+    found.json =
+        (struct str){arena_strndup(a, thing.ptr ? thing.ptr : "", thing.len), thing.len};
+    pb->rows[pb->n_rows++] = found;
 }
 
 /* Front's times are seconds with a fraction. */

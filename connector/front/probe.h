@@ -33,11 +33,14 @@ struct probe {
     struct str page_token; /* of the next page; ptr NULL: the first */
     struct probe_row rows[PROBE_ROWS_MAX];
     size_t n_rows;
+    /* Is it known to be another command's? Such rows take no place. NULL: none is. */
+    bool (*known)(void *arg, const struct probe_row *row);
+    void *known_arg;
     bool many;  /* there were more */
     bool whole; /* the list was read to its end, or to where older rows begin */
 };
 
-/* Starts a look (again). op->probe.list must be there. */
+/* Starts a look (again). op->probe.list must be there; `known` is set by the caller. */
 void probe_start(struct probe *pb, const struct command *cmd, const struct op *op,
                  int64_t armed_ms);
 /* The request that is next. -1: the command does not name what the list needs. */

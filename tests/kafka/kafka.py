@@ -1,4 +1,4 @@
-"""One real Apache Kafka broker (KRaft) for tests and the benchmark.
+"""A real Apache Kafka broker (KRaft), or a cluster of three, for tests and the benchmark.
 
     python3 tests/kafka/kafka.py prepare     jars and class archive into build/kafka (make deps)
     python3 tests/kafka/kafka.py run         a broker in the foreground; prints its address
@@ -28,8 +28,8 @@ JAVA = ["java", "-Xmx400m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
 PROPERTIES = """\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -52,6 +52,15 @@ replica.fetch.max.bytes=33554432
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=true
 {extra}
+"""
+
+# Read after PROPERTIES, so that these hold: all of it three times, two have to acknowledge.
+CLUSTER = """\
+default.replication.factor=3
+min.insync.replicas=2
+offsets.topic.replication.factor=3
+transaction.state.log.replication.factor=3
+transaction.state.log.min.isr=2
 """
 
 LOG4J = """\
@@ -123,14 +132,17 @@ def prepare():
 class Kafka:
     """A broker of our own: start(), stop(), restart(); .bootstrap is its address."""
 
-    def __init__(self, extra="", archive="-XX:SharedArchiveFile="):
+    def __init__(self, extra="", archive="-XX:SharedArchiveFile=", node=1, controllers=None):
+        """controllers: the ports of all nodes' controllers; ours is the node's."""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="front-connector-kafka."))
-        self.port, controller = free_port(), free_port()
+        self.port, controllers = free_port(), controllers or [free_port()]
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.log = self.folder / "broker.log"
         self.properties = self.folder / "server.properties"
         self.properties.write_text(PROPERTIES.format(
-            port=self.port, controller=controller, data=self.folder / "data", extra=extra))
+            node=node, port=self.port, controller=controllers[node - 1], extra=extra,
+            data=self.folder / "data",
+            voters=",".join(f"{n}@127.0.0.1:{p}" for n, p in enumerate(controllers, 1))))
         self.archive = archive + str(HOME / "kafka.jsa")
         self.process = None
         self.format()
@@ -149,12 +161,15 @@ class Kafka:
             raise KafkaError("the broker's storage could not be formatted:\n" + done.stdout[-2000:])
 
     def start(self):
+        self.launch()
+        self.wait()
+        return self
+
+    def launch(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 self.java("kafka.Kafka", str(self.properties)), stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, preexec_fn=die_with_parent, cwd=self.folder)
-        self.wait()
-        return self
 
     def wait(self):
         """Until the broker takes requests: it opens its port last."""
@@ -188,6 +203,26 @@ class Kafka:
     def remove(self):
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Cluster:
+    """Three brokers, each a controller too: two of them make a quorum."""
+
+    def __init__(self):
+        controllers = [free_port() for _ in range(3)]
+        self.brokers = [Kafka(CLUSTER, node=n, controllers=controllers) for n in (1, 2, 3)]
+        self.bootstrap = ",".join(b.bootstrap for b in self.brokers)
+
+    def start(self):
+        for broker in self.brokers:
+            broker.launch()
+        for broker in self.brokers:  # a port opens when there is a quorum
+            broker.wait()
+        return self
+
+    def remove(self):
+        for broker in self.brokers:
+            broker.remove()
 
 
 class ForeignKafka:

@@ -234,7 +234,8 @@ class Stage:
         self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         self.producer = confluent_kafka.Producer({
             "bootstrap.servers": self.bootstrap, "linger.ms": 2, "log_level": 0,
-            "partitioner": "murmur2_random", "message.max.bytes": 30_000_000})
+            "partitioner": "murmur2_random", "message.max.bytes": 30_000_000,
+            "enable.idempotence": True})  # a broker that dies doubles no command
         if create:
             self.create(self.commands, {"max.message.bytes": "20000000"})
             self.create(self.results_topic, results_config)
@@ -256,9 +257,9 @@ class Stage:
     # --- Kafka ---
 
     def create(self, topic, config=None):
-        new = admin.NewTopic(topic, self.partitions, 1, config=config or {})
+        new = admin.NewTopic(topic, self.partitions, -1, config=config or {})
         self.admin.create_topics([new])[topic].result(30)
-        # A fresh topic is served when its leader is known to the one broker's metadata.
+        # A fresh topic is served when its leader is known to the broker's metadata.
         wait_for(f"topic {topic}", lambda: topic in self.admin.list_topics(timeout=10).topics)
 
     def configure(self, topic, name, value):

@@ -9,6 +9,7 @@
 #include "codec/records/result.h"
 #include "engine/ledger.h"
 #include "front/catalogue.h"
+#include "front/probe.h"
 #include "front/request.h"
 
 /* The clock of the tests stands at second 1000 when they start. */
@@ -28,6 +29,18 @@ static void send(struct play *p, int64_t offset, const char *text)
     command(p, offset, "k", text);
     while (p->n_calls == 0)
         end_tick(p, TICK_COMMITTED);
+}
+
+/* The same, when commands came before. */
+static void send_next(struct play *p, int64_t offset, const char *text)
+{
+    command(p, offset, "k", text);
+    for (int i = 0; i < 10 && p->n_calls == 0; i++) {
+        turn(p);
+        if (p->tick != NULL)
+            end_tick(p, TICK_COMMITTED);
+    }
+    assert_int_equal(p->n_calls, 1);
 }
 
 static void wait_ms(struct play *p, int64_t ms)
@@ -128,6 +141,36 @@ static void what_is_absent_twice_is_sent_again_once(void **state)
     assert_int_equal(res.outcome, IN_DOUBT);
     assert_true(str_is(res.error.kind, "no-answer"));
     assert_int_equal(p->n_calls, 0);
+    arena_fini(&a);
+}
+
+/* A busy conversation: more rows of the last seconds than a look keeps, all but one the
+ * results of other commands. */
+static void known_rows_take_no_place_among_the_candidates(void **state)
+{
+    enum { BEFORE = PROBE_ROWS_MAX + 2 };
+    struct play *p = *state;
+    struct arena a;
+    struct buf rows;
+    arena_init(&a, 0);
+    buf_init(&rows, 1 << 16);
+    for (int i = 0; i <= BEFORE; i++) {
+        const char *row = arena_printf(&a, ROW("com_%d", "hi"), i);
+        send_next(p, i, post);
+        if (i < BEFORE) {
+            assert_true(answer(p, 201, row));
+            turn(p);
+            assert_int_equal(result_of(p, &a).outcome, SUCCEEDED);
+        }
+        buf_printf(&rows, "%s%s", i > 0 ? "," : "", row);
+    }
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10000);
+    look(p, arena_printf(&a, LIST("%.*s"), STR_ARG(buf_str(&rows))));
+    struct result res = result_of(p, &a);
+    assert_int_equal(res.outcome, SUCCEEDED);
+    assert_true(str_is(res.resource_id, "com_10"));
+    buf_fini(&rows);
     arena_fini(&a);
 }
 
@@ -724,6 +767,7 @@ int main(void)
         PLAY(what_a_lost_call_made_is_found),
         PLAY(a_server_error_is_a_doubt_too),
         PLAY(what_is_absent_twice_is_sent_again_once),
+        PLAY(known_rows_take_no_place_among_the_candidates),
         PLAY(candidates_that_differ_leave_it_in_doubt),
         PLAY(a_row_that_is_a_known_result_is_no_candidate),
         PLAY(a_row_that_a_running_call_may_have_made_is_looked_at_again),
