@@ -15,6 +15,8 @@ struct lost {
     size_t n;
 };
 
+static void lost_fini(struct lost *lost);
+static bool is_lost(const struct lost *lost, struct str source);
 static int find_uncommitted(const struct kafka_options *o, struct lost *lost,
                             struct err *e);
 static int add_partitions(rd_kafka_t *rk, const char *topic, struct lost *lost,
@@ -81,12 +83,27 @@ int kafka_lost_offsets_wait(const struct kafka_options *o, const char *results_t
     struct lost lost = {NULL, 0};
     int rc = find_uncommitted(o, &lost, e);
 
-    if (rc == 0 && lost.n > 0)
+    while (rc == 0 && lost.n > 0) {
         rc = read_results(o, results_topic, look_back, &lost, where, size, e);
-    for (size_t i = 0; i < lost.n; i++)
-        mem_free(lost.prefixes[i]);
-    mem_free(lost.prefixes);
+        if (rc != 1)
+            break;
+        /* A running instance may have committed its first result since: then its position
+         * is there now, and the others are looked at again. */
+        lost_fini(&lost);
+        rc = find_uncommitted(o, &lost, e);
+        if (rc == 0 && is_lost(&lost, str_of(where)))
+            rc = 1;
+    }
+    lost_fini(&lost);
     return rc;
+}
+
+static void lost_fini(struct lost *lost)
+{
+    for (size_t i = 0; i < lost->n; i++)
+        mem_free(lost->prefixes[i]);
+    mem_free(lost->prefixes);
+    *lost = (struct lost){NULL, 0};
 }
 
 static int find_uncommitted(const struct kafka_options *o, struct lost *lost,
@@ -167,12 +184,18 @@ static bool names_lost(const struct lost *lost, const struct kafka_record *rec,
     for (size_t h = 0; h < rec->n_headers; h++) {
         if (!str_is(rec->headers[h].name, "source"))
             continue;
-        for (size_t i = 0; i < lost->n; i++) {
-            if (!str_starts(rec->headers[h].value, lost->prefixes[i]))
-                continue;
-            snprintf(where, size, "%.*s", STR_ARG(rec->headers[h].value));
-            return true;
-        }
+        if (!is_lost(lost, rec->headers[h].value))
+            continue;
+        snprintf(where, size, "%.*s", STR_ARG(rec->headers[h].value));
+        return true;
     }
+    return false;
+}
+
+static bool is_lost(const struct lost *lost, struct str source)
+{
+    for (size_t i = 0; i < lost->n; i++)
+        if (str_starts(source, lost->prefixes[i]))
+            return true;
     return false;
 }
