@@ -86,6 +86,10 @@ $(BUILD)/simulator: $(SIM_OBJ) $(LIB)
 sim: $(BUILD)/simulator
 	$< $(if $(SEED),seed=$(SEED),$(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
 
+# Instances and brokers die under a stream of commands: KILLS=n [SEED=k] [BROKERS=1|3].
+chaos: deps-test all sandbox
+	build/venv/bin/python tests/chaos/chaos.py $(or $(KILLS),20) seed=$(SEED) brokers=$(BROKERS)
+
 # Unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) all sandbox unit-programs
@@ -150,5 +154,5 @@ clean:
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
          $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
-.PHONY: all bench bench-programs catalogue clean config demo deps deps-test lint sandbox schemas \
+.PHONY: all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox schemas \
         sim system test unit unit-deps unit-programs
