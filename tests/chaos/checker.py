@@ -14,6 +14,7 @@ import sys
 
 SHOWN = 8  # violations told in full
 AROUND_S = 1.5  # log lines shown before and after a call or result
+UNSEEDED_S = 60  # from a start without the results' tail to a doubt that it explains
 ATTEMPTS = 8  # retry.max.attempts
 POSTS = "comment", "reply"
 
@@ -24,9 +25,18 @@ class Facts:
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
         self.__dict__.update(json.loads((self.folder / "facts.json").read_text()))
-        self.unseeded = any("repeats.unknown" in log.read_text(errors="replace")
-                            for log in self.folder.glob("*.log"))
+        self.unseeded = self.read_unseeded()
         self.joined()
+
+    def read_unseeded(self):
+        """(partition, when) of each time that an instance began without the results' tail."""
+        those = []
+        for log in self.folder.glob("*.log"):
+            for at, line in log_lines(log):
+                found = re.search(r"repeats.unknown: \S+/(\d+):", line)
+                if found:
+                    those.append((int(found.group(1)), at))
+        return those
 
     def joined(self):
         """Makes the tables of what was read; again, when that was changed."""
@@ -253,10 +263,13 @@ def judge_doubt(facts, command, result):
     if len(there) > 1:
         return f"{command['kind']}: several rows may be it", True
     if len(there) == 1:
-        same = facts.text_of_id[there[0]] == (command["kind"], command["text"])
-        if same and not facts.unseeded:
-            return f"only {there[0]} can be it", False
-        return "one row, but not surely its own", True
+        if facts.text_of_id[there[0]] != (command["kind"], command["text"]):
+            return "one row, with another text", True
+        at = result["finished_at"] / 1000
+        if any(p == result["source_partition"] and at - UNSEEDED_S < began < at
+               for p, began in facts.unseeded):
+            return "one row, but the results before were not known to its owner", True
+        return f"only {there[0]} can be it", False
     if command["kind"] == "reply":
         return "reply: not seen, which proves nothing", True
     # Absence proves: it was sent again, once; and that was lost as well.

@@ -4,6 +4,7 @@ judge must see. `make chaos` has the long ones."""
 import copy
 import os
 import random
+import statistics
 import sys
 import unittest
 
@@ -12,6 +13,7 @@ import stage
 sys.path.insert(0, str(stage.ROOT / "tests" / "chaos"))
 import chaos  # noqa: E402
 import checker  # noqa: E402
+import members  # noqa: E402
 
 KILLS = 4
 
@@ -31,6 +33,13 @@ class Chaos(unittest.TestCase):
             rules = {rule for rule, _, _ in checker.judge(breaking(broken).joined())}
             self.assertIn(RULE_OF[breaking], rules, breaking.__name__)
         run.forget()
+
+
+class StaticMember(stage.Scene):
+    def test_it_is_back_at_once_and_the_other_member_sees_nothing(self):
+        seconds, seen = members.measure(self.open_stage(), 3)
+        self.assertLess(statistics.median(seconds), 3)
+        self.assertEqual(seen, 0)
 
 
 def a_post(facts, outcome="SUCCEEDED", kind="comment"):
