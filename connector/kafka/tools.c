@@ -651,7 +651,8 @@ static int reader_error(struct kafka_reader *r, rd_kafka_event_t *event, struct 
     rd_kafka_topic_partition_t *at = rd_kafka_event_topic_partition(event);
     struct reader_part *part = at == NULL ? NULL : &r->parts[at->partition];
 
-    rd_kafka_topic_partition_destroy(at);
+    if (at != NULL)
+        rd_kafka_topic_partition_destroy(at);
     if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF && part != NULL) {
         if (part->at_end)
             return 0;
