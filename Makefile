@@ -89,6 +89,10 @@ sim: $(BUILD)/simulator
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)
 
+# Instances and brokers die under a stream of commands: KILLS=n [SEED=k] [BROKERS=1|3].
+chaos: deps-test all sandbox
+	build/venv/bin/python tests/chaos/chaos.py $(or $(KILLS),20) seed=$(SEED) brokers=$(BROKERS)
+
 # Lint, unit tests, generated files, the sandbox, then the system tests; the last line sums up.
 test: unit-deps
 	$(MAKE) lint
@@ -156,5 +160,5 @@ clean:
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
          $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
-.PHONY: all bench bench-programs catalogue clean config demo deps deps-test lint sandbox schemas \
-        sim sim-mutations system test unit unit-deps unit-programs
+.PHONY: all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox \
+        schemas sim sim-mutations system test unit unit-deps unit-programs

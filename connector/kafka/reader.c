@@ -106,7 +106,8 @@ static int take_error(struct reader *r, rd_kafka_event_t *event, struct err *e)
 {
     rd_kafka_resp_err_t code = rd_kafka_event_error(event);
     rd_kafka_topic_partition_t *at = rd_kafka_event_topic_partition(event);
-    bool ours = at != NULL && at->partition == r->at.partition;
+    bool of_partition = at != NULL;
+    bool ours = of_partition && at->partition == r->at.partition;
     rd_kafka_topic_partition_list_t *list =
         partition_list(r->at, RD_KAFKA_OFFSET_INVALID);
 
@@ -118,9 +119,10 @@ static int take_error(struct reader *r, rd_kafka_event_t *event, struct err *e)
             r->next = list->elems[0].offset;
     }
     rd_kafka_topic_partition_list_destroy(list);
-    if (at != NULL) /* the library does not look */
+    if (at != NULL) /* none when it is about a broker */
         rd_kafka_topic_partition_destroy(at);
-    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || at == NULL || error_is_passing(code))
+    if (code == RD_KAFKA_RESP_ERR__PARTITION_EOF || !of_partition ||
+        error_is_passing(code))
         return 0;
     r->at.topic = NULL;
     return err_set(e, ERR_SYSTEM, "%s", rd_kafka_event_error_string(event));

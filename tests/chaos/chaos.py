@@ -3,7 +3,7 @@ runs against front-sandbox, which loses some of its answers; then all that came 
 
     build/venv/bin/python tests/chaos/chaos.py KILLS [seed=K] [brokers=1|3]
 
-A run leaves its facts in build/chaos/SEED when it failed: `checker.py FOLDER` judges them again."""
+A run leaves its facts in build/chaos/SEED: `checker.py FOLDER` judges them again."""
 
 import json
 import os
@@ -127,7 +127,7 @@ class Chaos:
             self.cluster.remove()
 
     def forget(self):
-        """A green run leaves nothing."""
+        """For a green run of the tests."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -148,7 +148,6 @@ def main():
     if violations:
         print(checker.report(checker.load(run.folder), violations))
         sys.exit(f"chaos: {len(violations)} violation(s); the facts are in {run.folder}")
-    run.forget()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 
 SHOWN = 8  # violations told in full
 AROUND_S = 1.5  # log lines shown before and after a call or result
+UNSEEDED_S = 60  # from a start without the results' tail to a doubt that it explains
 ATTEMPTS = 8  # retry.max.attempts
 POSTS = "comment", "reply"
 
@@ -23,8 +24,22 @@ class Facts:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        raw = json.loads((self.folder / "facts.json").read_text())
-        self.__dict__.update(raw)
+        self.__dict__.update(json.loads((self.folder / "facts.json").read_text()))
+        self.unseeded = self.read_unseeded()
+        self.joined()
+
+    def read_unseeded(self):
+        """(partition, when) of each time that an instance began without the results' tail."""
+        those = []
+        for log in self.folder.glob("*.log"):
+            for at, line in log_lines(log):
+                found = re.search(r"repeats.unknown: \S+/(\d+):", line)
+                if found:
+                    those.append((int(found.group(1)), at))
+        return those
+
+    def joined(self):
+        """Makes the tables of what was read; again, when that was changed."""
         self.by_name = {c["name"]: c for c in self.commands}
         self.of_text = collections.defaultdict(list)
         for command in self.commands:
@@ -49,8 +64,9 @@ class Facts:
                     self.row_of[row["id"]] = row
         self.id_of_uid = {f"alt:uid:{row['message_uid']}": row["id"]
                           for rows in self.messages.values() for row in rows}
-        self.unseeded = any("repeats.unknown" in log.read_text(errors="replace")
-                            for log in self.folder.glob("*.log"))
+        self.named = {self.resource(r): c["name"] for c, r in self.posts()
+                      if r["outcome"] == "SUCCEEDED" and r["resource_id"]}
+        return self
 
     def result(self, command):
         """The one result of a command; None when there is none."""
@@ -205,16 +221,12 @@ def failures_are_explained(facts):
             yield command["name"], f"{result['outcome']}: {result['error']}"
         elif why == "front" and result["http_status"] == 422 and refused:
             # Of twins one may have been executed; of all others none.
-            if command["kind"] in POSTS and len(calls_of_all(facts, command)) >= len(
+            if command["kind"] in POSTS and len(facts.executions(command)) >= len(
                     facts.of_text[command["text"]]):
                 yield command["name"], "FAILED, but it was executed"
         elif not (why == "retries-exhausted" and len(lost) >= ATTEMPTS
                   and command["kind"] not in POSTS):
             yield command["name"], f"FAILED without a reason in the journal: {result['error']}"
-
-
-def calls_of_all(facts, command):
-    return [c for c in facts.calls[command["text"]] if c["executed"]]
 
 
 # --- doubt ---
@@ -229,7 +241,7 @@ def doubts_are_real(facts):
 def doubts(facts):
     """(command, result, reason, whether nobody could decide it) for each IN_DOUBT. What there
     was to see is known from Front's lists: rows younger than the command's turn in its key and
-    older than its result, without those that results of the key before it name."""
+    older than its result, without those that other results name."""
     for result in facts.results:
         if result["outcome"] != "IN_DOUBT":
             continue
@@ -241,10 +253,9 @@ def judge_doubt(facts, command, result):
     if command["kind"] not in POSTS:
         return "a call that is safe to repeat", False
     seen, there = result["error"]["details"], open_rows(facts, command, result)
-    known = known_before(facts, command, result)
     for row in seen:
-        if row in known:
-            return f"{row} is known as the result of {known[row]}", False
+        if row in facts.named:
+            return f"{row} is the result of {facts.named[row]}", False
         if row not in there:
             return f"{row} is not of its time", False
     if set(there) - set(seen) and len(there) == 1:
@@ -252,10 +263,13 @@ def judge_doubt(facts, command, result):
     if len(there) > 1:
         return f"{command['kind']}: several rows may be it", True
     if len(there) == 1:
-        same = facts.text_of_id[there[0]] == (command["kind"], command["text"])
-        if same and not facts.unseeded:
-            return f"only {there[0]} can be it", False
-        return "one row, but not surely its own", True
+        if facts.text_of_id[there[0]] != (command["kind"], command["text"]):
+            return "one row, with another text", True
+        at = result["finished_at"] / 1000
+        if any(p == result["source_partition"] and at - UNSEEDED_S < began < at
+               for p, began in facts.unseeded):
+            return "one row, but the results before were not known to its owner", True
+        return f"only {there[0]} can be it", False
     if command["kind"] == "reply":
         return "reply: not seen, which proves nothing", True
     # Absence proves: it was sent again, once; and that was lost as well.
@@ -267,24 +281,18 @@ def judge_doubt(facts, command, result):
 
 
 def open_rows(facts, command, result):
-    """Ids of the rows that a look of this command could see and not attribute."""
+    """Ids of the rows that a look of this command could see and not attribute. A key's commands
+    run one at a time: what others of its conversation made they had named before, or they made
+    it later."""
     before = [r for r in facts.results if r["partition"] == result["partition"]
               and r["offset"] < result["offset"]
               and facts.by_name[r["command_id"]]["key"] == command["key"]]
     since = before[-1]["finished_at"] / 1000 - 3 if before else 0
-    until = result["finished_at"] / 1000
-    known = known_before(facts, command, result)
+    until = result["finished_at"] / 1000 + 0.05  # the kernel's coarse clock
     lists = facts.comments if command["kind"] == "comment" else facts.messages
     return [row["id"] for row in lists[command["conversation"]]
-            if row["author"] is None and row["id"] not in known
+            if row["author"] is None and row["id"] not in facts.named
             and since <= row.get("posted_at", row.get("created_at")) <= until]
-
-
-def known_before(facts, command, result):
-    return {facts.resource(r): r["command_id"] for r in facts.results
-            if r["partition"] == result["partition"] and r["offset"] < result["offset"]
-            and r["outcome"] == "SUCCEEDED" and r["resource_id"]
-            and facts.by_name[r["command_id"]]["kind"] in POSTS}
 
 
 RULES = (run_ended_well, one_result_each, no_post_twice, success_is_true, keys_in_order,
@@ -304,7 +312,8 @@ def summary(facts):
     recovered = sum(1 for r in facts.results if r["recovered"])
     again = sum(1 for commands in facts.of_text.values()
                 if commands[0]["kind"] in POSTS and sent_again(facts, commands))
-    reasons = collections.Counter(reason for _, _, reason, _ in doubts(facts))
+    reasons = collections.Counter(re.sub(r"(com|msg)_\w+", r"\1_*", reason)
+                                  for _, _, reason, _ in doubts(facts))
     calls = sum(len(c) for c in facts.calls.values())
     counts = ", ".join(f"{n} {what.replace('_', ' ')}" for what, n in facts.counts.items())
     lines = [f"chaos: seed {facts.seed}, {facts.brokers} broker(s), {facts.seconds:.0f} s: {counts}",

@@ -54,13 +54,15 @@ allow.everyone.if.no.acl.found=true
 {extra}
 """
 
-# Read after PROPERTIES, so that these hold: all of it three times, two have to acknowledge.
+# Read after PROPERTIES, so that these hold: all of it three times, two have to acknowledge. The
+# nodes vote before any rule of the authorizer is known: as a super user.
 CLUSTER = """\
 default.replication.factor=3
 min.insync.replicas=2
 offsets.topic.replication.factor=3
 transaction.state.log.replication.factor=3
 transaction.state.log.min.isr=2
+super.users=User:ANONYMOUS
 """
 
 LOG4J = """\

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "kafka/internal.h"
 #include "kafka/kafka.h"
 
 enum { PATIENCE_MS = 20000, DEADLINE_MS = 5000, PARTITIONS = 3 };
@@ -255,6 +256,28 @@ static void a_command_comes_and_a_tick_moves_the_position(void **state)
     assert_int_equal(st->seen[KAFKA_LOST], 0);
 }
 
+/* An error that is about a broker names no partition. */
+static void a_reader_outlives_its_broker(void **state)
+{
+    struct stage *st = *state;
+    struct err e = ERR_INIT;
+    struct reader *r = reader_new(&st->options, &e);
+    struct kafka_partition results = {"results", 0};
+    struct page page = {.next = 0};
+    int64_t end = clock_now(&clock_system) + 3000;
+
+    assert_non_null(r);
+    arena_init(&page.arena, 0);
+    assert_int_equal(reader_page(r, results, 1, &page, &e), -1);
+    assert_int_equal(rd_kafka_mock_broker_set_down(st->mock, 1), 0);
+    while (clock_now(&clock_system) < end) {
+        assert_int_equal(reader_page(r, results, 1, &page, &e), -1);
+        assert_int_equal(e.kind, ERR_BUSY);
+    }
+    page_fini(&page);
+    reader_free(r);
+}
+
 static void a_record_that_cannot_be_written_is_named(void **state)
 {
     struct stage *st = *state;
@@ -401,6 +424,8 @@ int main(void)
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_record_that_cannot_be_written_is_named,
                                         stage_up, stage_down),
+        cmocka_unit_test_setup_teardown(a_reader_outlives_its_broker, stage_up,
+                                        stage_down),
         cmocka_unit_test_setup_teardown(a_stale_generation_is_told, stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_position_outside_the_log_is_told, stage_up,
                                         stage_down),
