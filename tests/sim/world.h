@@ -2,11 +2,14 @@
  * and a clock that jumps from event to event. One seed decides everything, so a seed
  * replays exactly.
  *
- * world.c   events, chance, trace           broker.c   logs, transactions, group
- * client.c  what an instance knows of Kafka: the port, its Kafka thread, its membership
- * front.c   the HTTP port and Front          instance.c processes: turn, kill, stop,
- * freeze load.c    the commands                     checker.c  the promises sim.c main:
- * seeds, faults, the end */
+ * - world.c: events, chance, trace
+ * - broker.c: logs, transactions, offsets, group
+ * - client.c, thread.c: an instance's port to Kafka, its membership, its Kafka thread
+ * - front.c: the HTTP port and Front
+ * - instance.c: processes: their turns, kill, stop, freeze
+ * - load.c: the commands
+ * - checker.c: the promises
+ * - sim.c: main: seeds, faults, the end */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
