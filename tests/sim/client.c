@@ -84,8 +84,10 @@ void client_fini(struct instance *in)
     mem_free(in->k.news.items);
     mem_free(in->k.answers.items);
     mem_free(in->k.lent_text);
+    mem_free(in->k.lent_page);
     in->k.news = in->k.answers = (struct told_queue){0};
     in->k.lent_text = NULL;
+    in->k.lent_page = NULL;
 }
 
 /* --- the group --- */
@@ -436,6 +438,21 @@ static void lend_text(struct instance *in, const char *text, struct kafka_event 
     ev->metadata = str_of(in->k.lent_text);
 }
 
+/* A copy in one block: who looks at it after the next event reads what was freed. */
+static void lend_page(struct instance *in, const struct told *t, struct kafka_event *ev)
+{
+    size_t n = (size_t)t->n_values, size = n * sizeof(struct kafka_record);
+    for (size_t i = 0; i < n; i++)
+        size += t->values[i].len;
+    in->k.lent_page = mem_zalloc(size + 1);
+    ev->records = in->k.lent_page;
+    ev->n_records = n;
+    char *at = (char *)(ev->records + n);
+    for (size_t i = 0; i < n; i++)
+        ev->records[i] =
+            (struct kafka_record){.at = ev->at, .value = lend(&at, t->values[i])};
+}
+
 /* True: the engine hears of it. */
 static bool show(struct instance *in, const struct told *t, struct kafka_event *ev)
 {
@@ -444,6 +461,9 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     *ev = (struct kafka_event){.type = t->type};
     if (t->part >= 0)
         ev->at = partition(t->part);
+    if (t->topic != NULL)
+        ev->at.topic = t->topic;
+    (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
     ev->offset = t->offset;
     ev->low = t->low;
     ev->high = t->high;
@@ -457,6 +477,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             return false;
         k->fetch[t->part].app_next = t->offset + 1;
         fill_record(in, t, &ev->record);
+        w->cmds[t->cmd].delivered_to = k->owner;
         trace(w, in->slot, t->part, t->cmd, "record", t->offset, 0, NULL);
         return true;
     case KAFKA_EOF:
@@ -471,6 +492,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         k->stamp.held = false;
         memset(k->asked_once, 0, sizeof k->asked_once);
         memset(k->reading_again, 0, sizeof k->reading_again);
+        memset(k->unseeded, 0, sizeof k->unseeded);
         k->fresh_at = -1;
         lend_parts(in, t->parts, ev);
         trace(w, in->slot, -1, -1, "assign", k->assignment, k->generation, NULL);
@@ -497,7 +519,19 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             check_read_position(w, in, t->part, t->text, t->offset);
         return true;
     case KAFKA_WATERMARKS:
-        return t->assignment == k->current;
+        if (t->assignment != k->current)
+            return false;
+        if (t->topic != NULL && t->error[0] != 0)
+            k->unseeded[t->part] = true;
+        trace(w, in->slot, t->part, -1, "ends", t->low, t->high, t->topic);
+        return true;
+    case KAFKA_READ:
+        if (t->error[0] != 0)
+            k->unseeded[t->part] = true;
+        trace(w, in->slot, t->part, -1, "tail", t->low, t->offset,
+              t->error[0] != 0 ? "failed" : NULL);
+        lend_page(in, t, ev);
+        return true;
     case KAFKA_TOPIC:
         ev->at = (struct kafka_partition){t->topic, -1};
         return true;
@@ -516,7 +550,6 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     case KAFKA_CLOSED:
         return true;
     case KAFKA_FATAL:
-        (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
         return true;
     }
     return false;
@@ -539,6 +572,8 @@ static bool port_next(void *self, struct kafka_event *ev)
     struct instance *in = self;
     struct client *k = &in->k;
     in->useful = true;
+    mem_free(k->lent_page);
+    k->lent_page = NULL;
     if (next_of(in, &k->answers, ev))
         return true;
     if (k->revoking && !k->told_lost && k->lost) {
@@ -625,35 +660,50 @@ static void port_resume(void *self, struct kafka_partition at)
     fetch_soon(in, client_part(in, at), skewed(in->w, 5, 1000));
 }
 
-static void ask(struct instance *in, enum kafka_event_type type, int part,
-                const char *topic)
+static struct question *ask(struct instance *in, enum kafka_event_type type, int part,
+                            const char *topic)
 {
     struct client *k = &in->k;
     assert(k->n_questions < sizeof k->questions / sizeof k->questions[0]);
     struct question *q = &k->questions[k->n_questions++];
-    *q = (struct question){
-        .type = type, .part = part, .topic = topic, .assignment = k->current};
+    *q = (struct question){.type = type,
+                           .part = part,
+                           .topic = topic,
+                           .assignment = k->current,
+                           .asked_at = in->w->now};
     if (type == KAFKA_COMMITTED) {
         q->first_reading = !k->asked_once[part];
         k->reading_again[part] = k->asked_once[part];
         k->asked_once[part] = true;
     }
-    thread_pump(in);
+    return q;
 }
 
 static void port_committed(void *self, struct kafka_partition at)
 {
-    ask(self, KAFKA_COMMITTED, client_part(self, at), NULL);
+    (void)ask(self, KAFKA_COMMITTED, client_part(self, at), NULL);
+    thread_pump(self);
 }
 
 static void port_watermarks(void *self, struct kafka_partition at)
 {
-    ask(self, KAFKA_WATERMARKS, client_part(self, at), NULL);
+    bool commands = client_part(self, at) >= 0;
+    (void)ask(self, KAFKA_WATERMARKS, at.partition, commands ? NULL : at.topic);
+    thread_pump(self);
+}
+
+static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to)
+{
+    struct question *q = ask(self, KAFKA_READ, at.partition, at.topic);
+    q->low = from;
+    q->high = to;
+    thread_pump(self);
 }
 
 static void port_topic(void *self, const char *topic)
 {
-    ask(self, KAFKA_TOPIC, -1, topic);
+    (void)ask(self, KAFKA_TOPIC, -1, topic);
+    thread_pump(self);
 }
 
 static int port_submit(void *self, struct kafka_tick *tick)
@@ -722,6 +772,7 @@ struct kafka_port client_port(struct instance *in)
                                .committed = port_committed,
                                .watermarks = port_watermarks,
                                .topic = port_topic,
+                               .read = port_read,
                                .submit = port_submit,
                                .close = port_close,
                                .intern = port_intern,

@@ -235,6 +235,7 @@ static void choose_mood(struct world *w)
     m->passing = often(w, 60);
     m->produce_timeout = often(w, 40);
     m->refuse_record = often(w, 300);
+    m->read_error = often(w, 100);
     m->http_lost = often(w, 60);
     m->http_reset = often(w, 60);
     m->http_5xx = often(w, 60);
@@ -262,6 +263,10 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
     w->txn_timeout_ms = 15000;
     w->static_members = chance(w, 400);
     w->limit = limits[rnd(w, 3)];
+    w->policy = chance(w, 600)   ? DOUBT_PROBE
+                : chance(w, 500) ? DOUBT_REPORT
+                                 : DOUBT_RETRY;
+    w->dedupe_entries = chance(w, 100) ? 0 : 1000;
     w->big_answers = chance(w, 15);
     w->faults_end = between(w, 10000, 150000);
     choose_mood(w);

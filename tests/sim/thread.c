@@ -3,11 +3,12 @@
  * not known is never followed by an abort. */
 #include "client.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "codec/records/result.h"
 
-enum { SLICE_MS = 100, ASK_AGAIN_MS = 50 };
+enum { SLICE_MS = 100, ASK_AGAIN_MS = 50, QUESTION_MAX_MS = 15000 };
 
 static void tick_step(struct instance *in);
 static void renew(struct instance *in, enum tick_end end);
@@ -28,8 +29,14 @@ static void answer_question(struct instance *in, const struct question *q,
     t->topic = q->topic;
     t->assignment = q->assignment;
     t->up = q->first_reading;
-    if (rpc == NULL)
+    t->low = q->low; /* READ: from there; the rest is the answer's */
+    t->offset = q->low;
+    if (rpc == NULL || rpc->code != BROKER_OK) {
+        (void)snprintf(t->error, sizeof t->error, "not answered");
         return;
+    }
+    t->values = rpc->values;
+    t->n_values = rpc->n_values;
     t->offset = rpc->offset;
     t->text = rpc->text;
     t->low = rpc->low;
@@ -54,9 +61,21 @@ static void slice_over(struct world *w, struct event *ev)
     struct question q = k->questions[0];
     pop_question(k);
     q.due = w->now + ASK_AGAIN_MS;
-    k->questions[k->n_questions++] = q;
     k->step = STEP_IDLE;
+    /* COMMITTED has no end: a foreign transaction has. */
+    if (q.type != KAFKA_COMMITTED && w->now - q.asked_at >= QUESTION_MAX_MS)
+        answer_question(in, &q, NULL);
+    else
+        k->questions[k->n_questions++] = q;
     thread_pump(in);
+}
+
+static enum rpc_type rpc_of(const struct question *q)
+{
+    return q->type == KAFKA_COMMITTED    ? RPC_COMMITTED
+           : q->type == KAFKA_WATERMARKS ? RPC_WATERMARKS
+           : q->type == KAFKA_READ       ? RPC_READ
+                                         : RPC_TOPIC;
 }
 
 void thread_pump(struct instance *in)
@@ -81,18 +100,16 @@ void thread_pump(struct instance *in)
             pop_question(k); /* nobody wants the answer */
             continue;
         }
-        struct rpc *rpc = client_rpc(in,
-                                     q->type == KAFKA_COMMITTED    ? RPC_COMMITTED
-                                     : q->type == KAFKA_WATERMARKS ? RPC_WATERMARKS
-                                                                   : RPC_TOPIC,
-                                     question_done);
+        struct rpc *rpc = client_rpc(in, rpc_of(q), question_done);
         rpc->part = q->part;
         rpc->topic = q->topic;
+        rpc->low = rpc->offset = q->low;
+        rpc->high = q->high;
         k->step = STEP_QUESTION;
         k->ticket = rpc->ticket;
         broker_ask(w, rpc);
-        world_in(w, in, w->now + (q->type == KAFKA_COMMITTED ? SLICE_MS : 1000),
-                 slice_over, rpc);
+        bool short_slice = q->type == KAFKA_COMMITTED || q->type == KAFKA_READ;
+        world_in(w, in, w->now + (short_slice ? SLICE_MS : 1000), slice_over, rpc);
         return;
     }
 }
@@ -207,6 +224,9 @@ static struct sent_output describe(struct world *w, const struct kafka_output *o
     so.unknown = so.log == NULL;
     so.dead = so.log == &w->broker.dead;
     so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
+    if (strcmp(out->topic, RESULTS_TOPIC) == 0)
+        so.value = (struct str){arena_strndup(&w->arena, out->value.ptr, out->value.len),
+                                out->value.len};
     struct str outcome = header_of(out, "outcome");
     for (int i = 0; outcome.ptr != NULL && i < OUTCOMES; i++)
         if (str_is(outcome, outcome_names[i]))
