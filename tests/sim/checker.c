@@ -22,7 +22,7 @@ void broken(struct world *w, const char *rule, int inst, int part, int cmd,
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (!w->print)
-        trace_tail(w, inst, part, cmd, 100);
+        trace_tail(w, inst, part, cmd, w->brief ? 0 : 100);
     printf("seed %llu at %.3f s: broken: %s: i%d p%d #%d: %s\n",
            (unsigned long long)w->seed, (double)w->now / 1000, rule, inst, part, cmd,
            text);
@@ -399,16 +399,16 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
         uint32_t second = reading_second(&r, (int64_t)i);
         bool carried = armed && c->armed && look_found_armed(c, slot, t->owner[p]) &&
                        c->arm_owner != t->owner[p] && second == c->arm_second;
+        if (armed && !carried &&
+            (c->arm_owner != t->owner[p] || second != c->arm_second ||
+             (c->arm_handed < 0 && t->handed > c->arm_over))) {
+            c->arm_handed = t->handed;
+            c->arm_owner = t->owner[p];
+        }
         if (armed && !carried) {
             c->arm_slot = t->inst;
             c->arm_life = t->life;
             c->arm_second = second;
-        }
-        if (armed && !carried &&
-            (c->arm_owner != t->owner[p] ||
-             (c->arm_handed < 0 && t->handed > c->arm_over))) {
-            c->arm_handed = t->handed;
-            c->arm_owner = t->owner[p];
         }
         if (!armed)
             c->arm_handed = -1;

@@ -113,7 +113,7 @@ static void set_text(struct world *w, struct cmd *c, const struct shape *s)
 static void set_twin(struct world *w, struct cmd *c, struct cmd *first, int keys)
 {
     int how = (int)rnd(w, 10);
-    if (first->dead)
+    if (first->dead || (c->dead && how >= 8))
         return;
     c->part = first->part;
     c->key = first->key;
@@ -129,6 +129,7 @@ static void set_twin(struct world *w, struct cmd *c, struct cmd *first, int keys
         c->thing = first->thing;
         c->proves = first->proves;
         c->value = first->value;
+        c->dead = false;
         c->merged = first->merged;
         c->missing = first->missing;
     }

@@ -543,7 +543,7 @@ struct world {
     struct line *lines;
     size_t n_lines, cap_lines;
     uint64_t hash;
-    bool print;
+    bool print, brief; /* brief: a failed seed prints no trace */
 
     int n_parts, n_slots;
     int64_t session_ms, heartbeat_ms, rebalance_ms, txn_timeout_ms;
