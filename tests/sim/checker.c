@@ -114,24 +114,22 @@ void check_unassign(struct world *w, const struct instance *in)
 static void check_again(struct world *w, const struct send *s, const struct send *before)
 {
     struct cmd *c = &w->cmds[s->cmd];
-    const struct instance *in = &w->instances[s->inst];
     bool own = before->inst == s->inst && before->life == s->life;
-    if (before->evidence == EVIDENCE_DONE && own)
+    if (before->evidence == EVIDENCE_DONE && before->owner == s->owner)
         broken(w, "what is known to be executed is not sent again", s->inst, c->part,
                c->index, "sent at %.3f s", (double)before->at / 1000);
     if (look_policy(w, c) == DOUBT_RETRY) {
         /* Its user prefers twice to never; but not before the first has ended. Of what
          * is not armed any more a new owner knows nothing. */
-        if ((own || look_found_armed(c, s->inst, s->owner)) && !look_waited(w, in, c))
+        bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
+                          : look_lease_over(w, c, s->inst, s->owner);
+        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
                    c->index, "sent at %.3f s", (double)before->at / 1000);
     } else if (!look_proves(c, s->inst, s->owner, before)) {
         broken(w, "without evidence nothing is sent twice", s->inst, c->part, c->index,
                "sent at %.3f s by i%d, of which nobody knows", (double)before->at / 1000,
                before->inst);
-    } else {
-        c->looks[s->inst].resent = true;
-        w->resent++;
     }
 }
 
@@ -152,6 +150,8 @@ static void check_once(struct world *w, const struct send *s)
     struct looks *l = looks_of(c, s->inst, s->owner);
     l->absent = 0;
     l->last = LOOK_NONE;
+    l->resent |= l->proved_at > 0;
+    w->resent += l->resent;
     if (w->instances[s->inst].was_deaf && w->durable[c->part].owner > s->owner)
         return; /* the window of check_send: still sent once */
     if (w->durable[c->part].text == NULL ||
@@ -243,6 +243,18 @@ static void keep_proof(struct world *w, int cmd, int slot, uint64_t owner)
             w->sends[i]->evidence = EVIDENCE_NOT;
 }
 
+/* By this owner; or by any, when it is not to be repeated. What a former owner had called
+ * another command may have answered since: then its id is a used one. */
+static bool was_sent(const struct world *w, const struct cmd *c, uint64_t owner)
+{
+    for (size_t i = 0; i < w->n_sends; i++)
+        if (w->sends[i]->cmd == c->index &&
+            (w->sends[i]->owner == owner || c->kind == KIND_ONCE) &&
+            w->sends[i]->evidence != EVIDENCE_NOT)
+            return true;
+    return false;
+}
+
 /* Does the outcome say what happened? */
 static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t owner)
 {
@@ -255,7 +267,7 @@ static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t
         look_judge_doubt(w, slot, c);
     if (outcome == SUCCEEDED && done == 0 && c->kind != KIND_READ && !c->missing)
         broken(w, "SUCCEEDED is true", slot, c->part, c->index, "never executed");
-    if (outcome == REJECTED && c->sends > 0)
+    if (outcome == REJECTED && was_sent(w, c, owner))
         broken(w, "REJECTED costs no request", slot, c->part, c->index, "sent");
     if ((outcome == FAILED || outcome == EXPIRED) && c->kind == KIND_ONCE &&
         !all_refused(w, c->index, slot, owner))

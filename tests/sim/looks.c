@@ -180,8 +180,7 @@ void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
     if (l->last == LOOK_NONE && c->before[slot].life == in->life)
         l = &c->before[slot];
     bool looked = l->life == in->life && l->last != LOOK_NONE;
-    if (s != NULL && s->inst == slot && s->life == in->life &&
-        s->evidence == EVIDENCE_DONE)
+    if (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_DONE)
         broken(w, "what is known to be executed is not IN_DOUBT", slot, c->part, c->index,
                "its answer said so");
     if (policy == DOUBT_RETRY && !all_tried(w, in, c))

@@ -29,13 +29,28 @@ static const struct cmd *answer_for(const struct world *w, const struct cmd *c)
     return last;
 }
 
-/* Nobody knows yet what became of this one, and its own process waits for that. */
+static bool is_head(const struct world *w, const struct cmd *c)
+{
+    for (int i = 0; i < w->n_cmds; i++) {
+        const struct cmd *o = &w->cmds[i];
+        if (o->key >= 0 && o->key == c->key && o->part == c->part &&
+            o->offset < c->offset && o->offset >= 0 && !o->aborted &&
+            o->results + o->dead_letters == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Nobody knows yet what became of this one, and its own process waits for that. What a
+ * new owner found armed has an id only from when its record comes, and it is opened: it
+ * may come when the other has been begun. */
 static bool is_open(const struct world *w, const struct cmd *o, const struct send *s)
 {
     if (o->results > 0 || o->delivered_to != s->owner)
         return false;
     if (look_found_armed(o, s->inst, s->owner))
-        return !look_proved(o, s->inst, s->owner);
+        return !look_proved(o, s->inst, s->owner) && is_head(w, o) &&
+               o->delivered_at <= w->cmds[s->cmd].delivered_at;
     for (size_t i = 0; i < w->n_sends; i++) {
         const struct send *other = w->sends[i];
         if (other->cmd != o->index || other->owner != s->owner)
@@ -72,6 +87,9 @@ void twins_send(struct world *w, const struct send *s)
     if (first == NULL || look_found_armed(c, s->inst, s->owner) || sent_before(w, s) ||
         first->answer_owner > s->owner ||
         (in->k.unseeded[c->part] && first->answer_owner != s->owner))
+        return;
+    /* A refusal does not wait for the one that holds its id. */
+    if (first->outcome == REJECTED && first->answered_at >= c->delivered_at)
         return;
     if (!same_text(first, c))
         broken(w, "another content under a used id costs no request", s->inst, c->part,
