@@ -16,6 +16,7 @@ static void end_txn(struct world *w, struct rpc *rpc);
 static void decide(struct world *w, int slot, bool commit);
 static void expire_txn(struct world *w, struct event *ev);
 static void committed(struct world *w, struct rpc *rpc);
+static void read_tail(struct world *w, struct rpc *rpc);
 static void join(struct world *w, struct rpc *rpc);
 static void heartbeat(struct world *w, struct rpc *rpc);
 static void leave(struct world *w, struct rpc *rpc);
@@ -139,9 +140,14 @@ static void run_rpc(struct world *w, struct event *ev)
         committed(w, rpc);
         return;
     case RPC_WATERMARKS:
-        rpc->low = 0;
-        rpc->high = (int64_t)w->broker.commands[rpc->part].n;
+        rpc->low = 0; /* the high watermark, whatever is open below it */
+        rpc->high = (int64_t)(rpc->topic != NULL ? w->broker.results
+                                                 : w->broker.commands)[rpc->part]
+                        .n;
         answer(w, rpc);
+        return;
+    case RPC_READ:
+        read_tail(w, rpc);
         return;
     case RPC_TOPIC: {
         bool small = strcmp(rpc->topic, REPLY_SMALL_TOPIC) == 0;
@@ -309,8 +315,8 @@ static void take_records(struct world *w, struct rpc *rpc)
         }
         touch(t, out->log);
         (void)log_append(w, out->log,
-                         (struct entry){ENTRY_OPEN, out->cmd, out->outcome, rpc->in->slot,
-                                        t->serial, 0});
+                         (struct entry){ENTRY_OPEN, out->cmd, out->outcome, out->value,
+                                        rpc->in->slot, t->serial, 0});
     }
     int64_t at = w->now + wire_ms(w);
     if (rpc->code == BROKER_TIMED_OUT)
@@ -355,7 +361,8 @@ static void write_marker(struct world *w, struct event *ev)
             if (e->state == ENTRY_OPEN && e->txn == m->slot && e->epoch == m->serial)
                 e->state = m->commit ? ENTRY_COMMITTED : ENTRY_ABORTED;
         }
-        (void)log_append(w, m->log, (struct entry){ENTRY_MARKER, -1, -1, -1, 0, 0});
+        (void)log_append(w, m->log,
+                         (struct entry){ENTRY_MARKER, -1, -1, STR_NULL, -1, 0, 0});
     } else {
         for (int i = 0; m->commit && i < m->n_offsets; i++) {
             int p = m->offsets[i].part;
@@ -426,6 +433,24 @@ static void committed(struct world *w, struct rpc *rpc)
         rpc->offset = w->broker.committed[p].offset;
         rpc->text = w->broker.committed[p].text;
     }
+    answer(w, rpc);
+}
+
+/* What read_committed shows, a page at a time. At the last stable offset it waits. */
+static void read_tail(struct world *w, struct rpc *rpc)
+{
+    const struct log *log = &w->broker.results[rpc->part];
+    int64_t stable = log_stable(log), at = rpc->low;
+    int many = (int)between(w, 1, 6);
+    if (!w->calm && chance(w, mood(w)->read_error))
+        rpc->code = BROKER_TIMED_OUT;
+    rpc->values = arena_zalloc(&w->arena, (size_t)many * sizeof *rpc->values);
+    for (; at < stable && at < rpc->high && rpc->n_values < many; at++)
+        if (log->entries[at].state == ENTRY_COMMITTED)
+            rpc->values[rpc->n_values++] = log->entries[at].value;
+    rpc->offset = at;
+    if (rpc->code == BROKER_OK && at < rpc->high && rpc->n_values == 0)
+        rpc->code = BROKER_UNSTABLE;
     answer(w, rpc);
 }
 

@@ -1,7 +1,6 @@
-/* The promises, judged from outside: what left, what Front did, what became durable. It
- * reads the ledger's strings with a parser of its own, so that writer and reader cannot
- * be wrong in the same way. Owns nothing. */
-#include "world.h"
+/* The promises, judged from outside: what left, what Front did, what became durable.
+ * Owns nothing. */
+#include "checker.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,19 +8,7 @@
 
 #include "codec/records/result.h"
 
-enum {
-    LOOP_STALL_MS = 2000,
-    SEND_BY_MS = 5000,
-    SPAN_MAX = 8192,
-    ARMED_MAX = 128,
-    STRING_MAX = 3500
-};
-
-struct reading {
-    int64_t line;
-    bool done[SPAN_MAX];
-    bool armed[SPAN_MAX];
-};
+enum { LOOP_STALL_MS = 2000, SEND_BY_MS = 5000, DOUBT_WAIT_MS = 10000 };
 
 void broken(struct world *w, const char *rule, int inst, int part, int cmd,
             const char *fmt, ...)
@@ -35,130 +22,10 @@ void broken(struct world *w, const char *rule, int inst, int part, int cmd,
     (void)vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     if (!w->print)
-        trace_tail(w, inst, part, cmd, 100);
+        trace_tail(w, inst, part, cmd, w->brief ? 0 : 100);
     printf("seed %llu at %.3f s: broken: %s: i%d p%d #%d: %s\n",
            (unsigned long long)w->seed, (double)w->now / 1000, rule, inst, part, cmd,
            text);
-}
-
-/* --- the string, read by hand --- */
-
-static uint32_t crc_of(const char *s, size_t n)
-{
-    uint32_t crc = ~0u;
-    for (size_t i = 0; i < n; i++) {
-        crc ^= (unsigned char)s[i];
-        for (int b = 0; b < 8; b++)
-            crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-    }
-    return ~crc;
-}
-
-static int digit64(char c)
-{
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != 0 ? strchr(digits, c) : NULL;
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* Whole numbers of base 10 or 16, no sign; moves *s behind it. -1: none. */
-static int64_t number(const char **s, int base)
-{
-    static const char digits[] = "0123456789abcdef";
-    int64_t n = 0;
-    const char *from = *s;
-    for (; **s != 0; (*s)++) {
-        const char *at = memchr(digits, **s, (size_t)base);
-        if (at == NULL)
-            break;
-        n = n * base + (at - digits);
-    }
-    return *s > from && *s - from < 12 ? n : -1;
-}
-
-static const char *read_bits(const char *s, struct reading *r)
-{
-    size_t bit = 0;
-    for (; *s != ';'; s += 4) {
-        int d[4], pads = 0;
-        for (int i = 0; i < 4; i++) {
-            d[i] = s[i] == '=' && i >= 2 ? 0 : digit64(s[i]);
-            pads += s[i] == '=';
-            if (d[i] < 0)
-                return "bitmap";
-        }
-        uint32_t three = (uint32_t)(d[0] << 18 | d[1] << 12 | d[2] << 6 | d[3]);
-        for (int i = 0; i < 3 - pads; i++) {
-            unsigned byte = three >> (16 - 8 * i) & 255;
-            for (int b = 0; b < 8; b++, bit++)
-                if (bit < SPAN_MAX && byte >> b & 1)
-                    r->done[bit] = true;
-        }
-    }
-    return NULL;
-}
-
-static const char *read_armed(const char *s, struct reading *r)
-{
-    int n = 0;
-    int64_t last = -1;
-    while (*s != ';') {
-        int64_t delta = number(&s, 10);
-        if (delta <= last || delta >= SPAN_MAX || *s++ != '+' || number(&s, 16) < 0 ||
-            ++n > ARMED_MAX || r->done[delta])
-            return "armed list";
-        r->armed[delta] = true;
-        last = delta;
-        if (*s == ',')
-            s++;
-        else if (*s != ';')
-            return "armed list";
-    }
-    return NULL;
-}
-
-/* NULL: read; else what is wrong. */
-static const char *read_string(const char *text, int64_t line, struct reading *r)
-{
-    memset(r, 0, sizeof *r);
-    r->line = line;
-    if (text == NULL)
-        return "empty";
-    size_t len = strlen(text);
-    const char *crc = text + len - 8;
-    if (len < 20 || len >= STRING_MAX || crc[-1] != ';')
-        return "length";
-    for (size_t i = 0; i < len; i++)
-        if (text[i] < 0x20 || text[i] > 0x7e)
-            return "not ASCII";
-    const char *end = crc;
-    if (number(&end, 16) != crc_of(text, len - 9) || *end != 0)
-        return "crc";
-    if (strncmp(text, "FC1;l=", 6) != 0)
-        return "magic";
-    const char *s = text + 6;
-    int64_t lease = number(&s, 10);
-    if (lease < 5000 || lease > 3600000 || strncmp(s, ";d=", 3) != 0)
-        return "lease";
-    const char *bad = read_bits(s + 3, r);
-    const char *armed = strstr(s, ";a=");
-    if (bad != NULL || armed == NULL)
-        return bad != NULL ? bad : "no armed list";
-    bad = read_armed(armed + 3, r);
-    if (bad != NULL)
-        return bad;
-    return strstr(armed, ";q=") != NULL ? NULL : "no quota part";
-}
-
-static bool says_done(const struct reading *r, int64_t offset)
-{
-    return offset < r->line || (offset < r->line + SPAN_MAX && r->done[offset - r->line]);
-}
-
-static bool says_armed(const struct reading *r, int64_t offset)
-{
-    return offset >= r->line && offset < r->line + SPAN_MAX && r->armed[offset - r->line];
 }
 
 /* --- what leaves --- */
@@ -236,30 +103,61 @@ void check_unassign(struct world *w, const struct instance *in)
         const struct send *s = w->sends[i];
         const struct cmd *c = &w->cmds[s->cmd];
         if (s->inst == in->slot && s->life == in->life && s->owner == k->owner &&
-            c->kind == KIND_ONCE && s->evidence == EVIDENCE_DONE && c->results == 0)
+            c->kind == KIND_ONCE && s->evidence == EVIDENCE_DONE && !s->cut &&
+            c->results == 0)
             broken(w, "a revoke ends with a last tick", s->inst, c->part, c->index,
                    "its answer is not committed");
     }
 }
 
+/* What went before this send, and nobody knows of: was there evidence enough? */
+static void check_again(struct world *w, const struct send *s, const struct send *before)
+{
+    struct cmd *c = &w->cmds[s->cmd];
+    bool own = before->inst == s->inst && before->life == s->life;
+    if (before->evidence == EVIDENCE_DONE && before->owner == s->owner)
+        broken(w, "what is known to be executed is not sent again", s->inst, c->part,
+               c->index, "sent at %.3f s", (double)before->at / 1000);
+    if (look_policy(w, c) == DOUBT_RETRY) {
+        /* Its user prefers twice to never; but not before the first has ended. Of what
+         * is not armed any more a new owner knows nothing. */
+        bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
+                          : look_lease_over(w, c, s->inst, s->owner);
+        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited)
+            broken(w, "with retry it waits before it is sent again", s->inst, c->part,
+                   c->index, "sent at %.3f s", (double)before->at / 1000);
+    } else if (!look_proves(c, s->inst, s->owner, before)) {
+        broken(w, "without evidence nothing is sent twice", s->inst, c->part, c->index,
+               "sent at %.3f s by i%d, of which nobody knows", (double)before->at / 1000,
+               before->inst);
+    }
+}
+
 static void check_once(struct world *w, const struct send *s)
 {
-    const struct cmd *c = &w->cmds[s->cmd];
+    struct cmd *c = &w->cmds[s->cmd];
     struct reading r;
     for (size_t i = 0; i < w->n_sends; i++)
         if (w->sends[i]->cmd == s->cmd && w->sends[i]->evidence != EVIDENCE_NOT)
-            broken(w, "without evidence nothing is sent twice", s->inst, c->part,
-                   c->index, "sent at %.3f s by i%d, of which nobody knows",
-                   (double)w->sends[i]->at / 1000, w->sends[i]->inst);
-    if (c->doubt_owner == s->owner)
+            check_again(w, s, w->sends[i]);
+    bool own = c->arm_slot == s->inst && c->arm_life == s->life;
+    bool retried =
+        look_policy(w, c) == DOUBT_RETRY && look_lease_over(w, c, s->inst, s->owner);
+    if (look_found_armed(c, s->inst, s->owner) && !own && !retried &&
+        !look_proved(c, s->inst, s->owner))
         broken(w, "what a new owner finds armed is not sent", s->inst, c->part, c->index,
                "it was armed in the string that was read");
+    struct looks *l = looks_of(c, s->inst, s->owner);
+    l->absent = 0;
+    l->last = LOOK_NONE;
+    l->resent |= l->proved_at > 0;
+    w->resent += l->resent;
     if (w->instances[s->inst].was_deaf && w->durable[c->part].owner > s->owner)
         return; /* the window of check_send: still sent once */
     if (w->durable[c->part].text == NULL ||
-        read_string(w->durable[c->part].text, w->durable[c->part].line, &r) != NULL ||
-        !says_armed(&r, c->offset) || w->durable[c->part].slot != s->inst ||
-        w->durable[c->part].owner != s->owner)
+        reading_of(w->durable[c->part].text, w->durable[c->part].line, &r) != NULL ||
+        !reading_armed(&r, c->offset) || w->durable[c->part].slot != s->inst ||
+        w->durable[c->part].life != s->life)
         broken(w, "the arming is durable before the send", s->inst, c->part, c->index,
                "the committed string does not say so: %s",
                w->durable[c->part].text ? w->durable[c->part].text : "none");
@@ -291,6 +189,7 @@ void check_send(struct world *w, struct send *s)
             broken(w, "what has its result is not sent again", s->inst, c->part, c->index,
                    "its result is durable");
     }
+    twins_send(w, s);
     if (c->kind == KIND_ONCE)
         check_once(w, s);
     if (w->n_sends == w->cap_sends) {
@@ -304,48 +203,117 @@ void check_send(struct world *w, struct send *s)
     c->first_owner = s->owner;
 }
 
-void check_execution(struct world *w, struct send *s)
+void check_execution(struct world *w, struct send *s, int64_t fair_until)
 {
     struct cmd *c = &w->cmds[s->cmd];
     w->executions++;
     s->executions++;
-    c->visible_at = w->now + skewed(w, 0, 15000); /* for look-ups, later */
+    struct made made = {w->now, w->now + skewed(w, 0, c->proves ? 15000 : 60000)};
+    if (c->proves && made.visible_at > fair_until)
+        made.visible_at = fair_until;
+    if (c->n_made < MADE_MAX)
+        c->made[c->n_made++] = made;
+    w->cmds[c->thing].thing_done++;
     trace(w, -1, c->part, c->index, "executed", c->executions, s->inst, NULL);
     if (c->executions++ == 0)
         c->first_execution = w->now;
-    else if (c->kind == KIND_ONCE)
+    else if (c->kind == KIND_ONCE && look_policy(w, c) != DOUBT_RETRY)
         broken(w, "nothing unsafe is executed twice", s->inst, c->part, c->index,
                "executed at %.3f s before", (double)c->first_execution / 1000);
 }
 
 /* --- what becomes durable --- */
 
-static bool all_refused(const struct world *w, int cmd)
+/* It is known, to this owner at least, that none was executed. */
+static bool all_refused(const struct world *w, int cmd, int slot, uint64_t owner)
 {
     for (size_t i = 0; i < w->n_sends; i++)
-        if (w->sends[i]->cmd == cmd && w->sends[i]->evidence != EVIDENCE_NOT)
+        if (w->sends[i]->cmd == cmd && w->sends[i]->evidence != EVIDENCE_NOT &&
+            !look_proves(&w->cmds[cmd], slot, owner, w->sends[i]))
             return false;
     return true;
+}
+
+/* That is durable now: whoever comes next need not prove it again. */
+static void keep_proof(struct world *w, int cmd, int slot, uint64_t owner)
+{
+    for (size_t i = 0; i < w->n_sends; i++)
+        if (w->sends[i]->cmd == cmd &&
+            look_proves(&w->cmds[cmd], slot, owner, w->sends[i]))
+            w->sends[i]->evidence = EVIDENCE_NOT;
+}
+
+/* By this owner; or by any, when it is not to be repeated. What a former owner had called
+ * another command may have answered since: then its id is a used one. */
+static bool was_sent(const struct world *w, const struct cmd *c, uint64_t owner)
+{
+    for (size_t i = 0; i < w->n_sends; i++)
+        if (w->sends[i]->cmd == c->index &&
+            (w->sends[i]->owner == owner || c->kind == KIND_ONCE) &&
+            w->sends[i]->evidence != EVIDENCE_NOT)
+            return true;
+    return false;
 }
 
 /* Does the outcome say what happened? */
 static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t owner)
 {
     enum outcome outcome = (enum outcome)c->outcome;
-    if (c->doubt_owner == owner && outcome != IN_DOUBT)
-        broken(w, "what a new owner finds armed is IN_DOUBT", slot, c->part, c->index,
-               "%s", outcome_names[outcome]);
+    int done = c->kind == KIND_ONCE ? c->executions : w->cmds[c->thing].thing_done;
     if (outcome == IN_DOUBT && (c->kind != KIND_ONCE || !c->ever_armed))
         broken(w, "IN_DOUBT is said of armed calls only", slot, c->part, c->index,
                "never armed");
-    if (outcome == SUCCEEDED && c->executions == 0 && c->kind != KIND_READ && !c->missing)
+    if (outcome == IN_DOUBT)
+        look_judge_doubt(w, slot, c);
+    if (outcome == SUCCEEDED && done == 0 && c->kind != KIND_READ && !c->missing)
         broken(w, "SUCCEEDED is true", slot, c->part, c->index, "never executed");
-    if (outcome == REJECTED && c->sends > 0)
+    if (outcome == REJECTED && was_sent(w, c, owner))
         broken(w, "REJECTED costs no request", slot, c->part, c->index, "sent");
     if ((outcome == FAILED || outcome == EXPIRED) && c->kind == KIND_ONCE &&
-        !all_refused(w, c->index))
+        !all_refused(w, c->index, slot, owner))
         broken(w, "FAILED means not executed", slot, c->part, c->index,
                "%s though nobody knows", outcome_names[outcome]);
+}
+
+/* What the record says beside its outcome. */
+static void read_result(struct world *w, int slot, struct cmd *c, const struct entry *e)
+{
+    struct result res;
+    struct err err = ERR_INIT;
+    if (result_decode(w->ss, e->value, &w->arena, &res, &err) != 0) {
+        broken(w, "a result can be read", slot, c->part, c->index, "%s", err.text);
+        return;
+    }
+    c->replayed = res.replayed;
+    c->recovered = res.recovered;
+    c->reused = str_is(res.error.kind, "command-id-reused");
+    c->resource = res.resource_id.ptr != NULL
+                      ? arena_strndup(&w->arena, res.resource_id.ptr, res.resource_id.len)
+                      : NULL;
+    c->answer_serial = e->serial;
+    w->replayed += c->replayed;
+    w->recovered += c->recovered;
+}
+
+/* A thing that was made is named by its command's result, and by no other. */
+static void check_resource(struct world *w, int slot, const struct cmd *c)
+{
+    char id[32];
+    bool own = false;
+    bool made = c->resource != NULL && (strncmp(c->resource, "com_", 4) == 0 ||
+                                        strncmp(c->resource, "dra_", 4) == 0);
+    for (int m = 0; made && m < c->n_made; m++)
+        own |= strcmp(c->resource, list_id(w, c->index, m, id)) == 0;
+    if (c->replayed || (!made && !c->recovered))
+        return;
+    if (!own)
+        broken(w, "a result names what its command made", slot, c->part, c->index, "%s",
+               c->resource != NULL ? c->resource : "nothing");
+    for (int i = 0; i < w->n_cmds; i++)
+        if (i != c->index && !w->cmds[i].replayed && w->cmds[i].resource != NULL &&
+            strcmp(w->cmds[i].resource, c->resource) == 0)
+            broken(w, "no two results name one thing", slot, c->part, c->index,
+                   "#%d names %s too", i, c->resource);
 }
 
 static void check_result(struct world *w, int slot, const struct log *log,
@@ -388,6 +356,8 @@ static void check_result(struct world *w, int slot, const struct log *log,
     if (dead)
         return;
     c->outcome = e->outcome;
+    c->answer_owner = t->owner[c->part];
+    read_result(w, slot, c, e);
     w->in_doubt += e->outcome == IN_DOUBT;
     if (log->partition != c->part || e->outcome < 0)
         broken(w, "a result lies in its command's partition", slot, c->part, c->index,
@@ -397,7 +367,9 @@ static void check_result(struct world *w, int slot, const struct log *log,
             w->cmds[i].results > 0)
             broken(w, "a key's results are in order", slot, c->part, c->index,
                    "after that of #%d", i);
-    if (e->outcome >= 0)
+    check_resource(w, slot, c);
+    twins_result(w, slot, c);
+    if (e->outcome >= 0 && !c->replayed)
         check_truth(w, slot, c, t->owner[c->part]);
 }
 
@@ -407,7 +379,7 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
     struct reading r;
     int p = o->part;
     const struct log *log = &w->broker.commands[p];
-    const char *bad = read_string(o->text, o->offset, &r);
+    const char *bad = reading_of(o->text, o->offset, &r);
     trace(w, slot, p, -1, "commit", o->offset, (int64_t)t->owner[p], o->text);
     if (bad != NULL) {
         broken(w, "the ledger's string can be read", slot, p, -1, "%s: %s", bad,
@@ -423,7 +395,7 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
                (unsigned long long)t->owner[p], (unsigned long long)w->durable[p].owner);
     for (size_t i = 0; i < log->n; i++) {
         const struct entry *e = &log->entries[i];
-        bool done = says_done(&r, (int64_t)i), armed = says_armed(&r, (int64_t)i);
+        bool done = reading_done(&r, (int64_t)i), armed = reading_armed(&r, (int64_t)i);
         struct cmd *c = e->cmd >= 0 ? &w->cmds[e->cmd] : NULL;
         if (c == NULL || e->state != ENTRY_COMMITTED) {
             if (armed || (done && e->state == ENTRY_OPEN))
@@ -436,22 +408,40 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
             broken(w, "DONE and result become durable together", slot, p, c->index,
                    done ? "DONE without a result" : "a result without DONE");
         c->ever_armed |= armed;
-        if (armed && (c->arm_owner != t->owner[p] ||
-                      (c->arm_handed < 0 && t->handed > c->arm_over))) {
+        uint32_t second = reading_second(&r, (int64_t)i);
+        bool carried = armed && c->armed && look_found_armed(c, slot, t->owner[p]) &&
+                       c->arm_owner != t->owner[p] && second == c->arm_second;
+        if (armed && !carried &&
+            (c->arm_owner != t->owner[p] || second != c->arm_second ||
+             (c->arm_handed < 0 && t->handed > c->arm_over))) {
             c->arm_handed = t->handed;
             c->arm_owner = t->owner[p];
+        }
+        if (armed && !carried) {
+            c->arm_slot = t->inst;
+            c->arm_life = t->life;
+            c->arm_second = second;
         }
         if (!armed)
             c->arm_handed = -1;
         if (armed && c->kind != KIND_ONCE)
             broken(w, "only what is unsafe is armed", slot, p, c->index, "armed");
-        if (!armed && !answered && c->kind == KIND_ONCE && !all_refused(w, c->index))
-            broken(w, "what may have been sent stays armed", slot, p, c->index,
-                   "the string does not say so: %s", o->text);
+        if (!armed && !answered && c->kind == KIND_ONCE &&
+            look_policy(w, c) != DOUBT_RETRY) {
+            bool found = c->armed && look_found_armed(c, slot, t->owner[p]) &&
+                         (c->arm_slot != slot || c->arm_life != t->life) &&
+                         !look_proved(c, slot, t->owner[p]);
+            if (found || !all_refused(w, c->index, slot, t->owner[p]))
+                broken(w, "what may have been sent stays armed", slot, p, c->index,
+                       "the string does not say so: %s", o->text);
+            keep_proof(w, c->index, slot, t->owner[p]);
+        }
+        c->armed = armed;
     }
     w->durable[p].line = o->offset;
     w->durable[p].text = o->text;
     w->durable[p].slot = slot;
+    w->durable[p].life = t->life;
     w->durable[p].owner = t->owner[p];
 }
 
@@ -482,12 +472,18 @@ void check_read_position(struct world *w, struct instance *in, int part, const c
                "%lld, but %lld is durable", (long long)line, (long long)newest);
         return;
     }
-    if (text == NULL || read_string(text, line, &r) != NULL)
+    if (text == NULL || reading_of(text, line, &r) != NULL)
         return;
     const struct log *log = &w->broker.commands[part];
-    for (size_t i = 0; i < log->n; i++)
-        if (log->entries[i].cmd >= 0 && says_armed(&r, (int64_t)i))
-            w->cmds[log->entries[i].cmd].doubt_owner = in->k.owner;
+    for (size_t i = 0; i < log->n; i++) {
+        if (log->entries[i].cmd < 0 || !reading_armed(&r, (int64_t)i))
+            continue;
+        struct cmd *c = &w->cmds[log->entries[i].cmd];
+        struct looks *l = looks_of(c, in->slot, in->k.owner);
+        l->found_armed = true;
+        l->read_at = w->now;
+        l->lease = r.lease_ms;
+    }
 }
 
 /* --- the end --- */

@@ -1,30 +1,19 @@
 /* What stands between an engine and the broker: librdkafka's membership and fetching,
- * consumer.c's rules (group metadata taken right after the first assign of an assignment,
- * answers of an older assignment dropped), and the Kafka thread with its ticks
- * (producer.c) and questions (worker.c). Owns struct client. */
-#include "world.h"
+ * and consumer.c's rules (group metadata taken right after the first assign of an
+ * assignment, answers of an older assignment dropped). Owns struct client; its Kafka
+ * thread is in thread.c. */
+#include "client.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "codec/records/result.h"
+enum { SEND_BY_MS = 5000, LOST_CHECK_MS = 1000 };
 
-enum {
-    SEND_BY_MS = 5000,
-    SLICE_MS = 100,
-    ASK_AGAIN_MS = 50,
-    INIT_AGAIN_MS = 200,
-    LOST_CHECK_MS = 1000
-};
-
-static void pump(struct instance *in);
-static void tick_step(struct instance *in);
-static void renew(struct instance *in, enum tick_end end);
 static void join_group(struct instance *in);
 static void lose(struct instance *in, const char *why);
 
-static struct told *tell(struct instance *in, struct told_queue *q,
+struct told *client_tell(struct instance *in, struct told_queue *q,
                          enum kafka_event_type type)
 {
     if (q->n == q->cap) {
@@ -37,7 +26,7 @@ static struct told *tell(struct instance *in, struct told_queue *q,
     return t;
 }
 
-static struct rpc *rpc_new(struct instance *in, enum rpc_type type, event_fn *done)
+struct rpc *client_rpc(struct instance *in, enum rpc_type type, event_fn *done)
 {
     struct rpc *rpc = arena_zalloc(&in->w->arena, sizeof *rpc);
     rpc->in = in;
@@ -47,7 +36,7 @@ static struct rpc *rpc_new(struct instance *in, enum rpc_type type, event_fn *do
     return rpc;
 }
 
-static void again_in(struct instance *in, int64_t ms, event_fn *run)
+void client_again(struct instance *in, int64_t ms, event_fn *run)
 {
     world_in(in->w, in, in->w->now + ms, run, in);
 }
@@ -59,7 +48,7 @@ static void init_done(struct world *w, struct event *ev);
 static void init_ask(struct world *w, struct event *ev)
 {
     struct instance *in = ev->p;
-    broker_ask(w, rpc_new(in, RPC_INIT, init_done));
+    broker_ask(w, client_rpc(in, RPC_INIT, init_done));
 }
 
 static void watch_lost(struct world *w, struct event *ev);
@@ -70,24 +59,24 @@ static void init_done(struct world *w, struct event *ev)
     struct rpc *rpc = ev->p;
     struct instance *in = rpc->in;
     if (rpc->code != BROKER_OK) {
-        again_in(in, INIT_AGAIN_MS, init_ask);
+        client_again(in, INIT_AGAIN_MS, init_ask);
         return;
     }
     (void)w;
     in->k.epoch = rpc->epoch;
     in->k.producer_ready = true;
-    tell(in, &in->k.answers, KAFKA_STATE)->up = true;
+    client_tell(in, &in->k.answers, KAFKA_STATE)->up = true;
     if (!in->k.closing)
         join_group(in);
-    pump(in);
+    thread_pump(in);
 }
 
 void client_start(struct instance *in)
 {
     in->k = (struct client){.generation = -1};
-    again_in(in, between(in->w, 1, 50), init_ask);
-    again_in(in, LOST_CHECK_MS, watch_lost);
-    again_in(in, in->w->heartbeat_ms, beat);
+    client_again(in, between(in->w, 1, 50), init_ask);
+    client_again(in, LOST_CHECK_MS, watch_lost);
+    client_again(in, in->w->heartbeat_ms, beat);
 }
 
 void client_fini(struct instance *in)
@@ -95,8 +84,10 @@ void client_fini(struct instance *in)
     mem_free(in->k.news.items);
     mem_free(in->k.answers.items);
     mem_free(in->k.lent_text);
+    mem_free(in->k.lent_page);
     in->k.news = in->k.answers = (struct told_queue){0};
     in->k.lent_text = NULL;
+    in->k.lent_page = NULL;
 }
 
 /* --- the group --- */
@@ -108,7 +99,7 @@ static void join_group(struct instance *in)
 {
     struct client *k = &in->k;
     k->membership = JOINING;
-    struct rpc *rpc = rpc_new(in, RPC_JOIN, join_done);
+    struct rpc *rpc = client_rpc(in, RPC_JOIN, join_done);
     rpc->member = k->member;
     rpc->fixed_member = in->w->static_members;
     k->join_ticket = rpc->ticket;
@@ -134,11 +125,11 @@ static void join_done(struct world *w, struct event *ev)
         return;
     if (rpc->code != BROKER_OK) {
         k->member = 0;
-        again_in(in, 100, join_again);
+        client_again(in, 100, join_again);
         return;
     }
     k->member = rpc->member;
-    sync = rpc_new(in, RPC_HEARTBEAT, sync_done);
+    sync = client_rpc(in, RPC_HEARTBEAT, sync_done);
     sync->member = rpc->member;
     sync->generation = rpc->generation;
     sync->owner = rpc->owner;
@@ -166,14 +157,14 @@ static void sync_done(struct world *w, struct event *ev)
     k->lost = false;
     k->heard = w->now;
     memcpy(k->parts, rpc->parts, sizeof k->parts);
-    memcpy(tell(in, &k->news, KAFKA_ASSIGN)->parts, k->parts, sizeof k->parts);
+    memcpy(client_tell(in, &k->news, KAFKA_ASSIGN)->parts, k->parts, sizeof k->parts);
 }
 
 static void revoke(struct instance *in)
 {
     struct client *k = &in->k;
     k->membership = REVOKING;
-    memcpy(tell(in, &k->news, KAFKA_REVOKE)->parts, k->parts, sizeof k->parts);
+    memcpy(client_tell(in, &k->news, KAFKA_REVOKE)->parts, k->parts, sizeof k->parts);
 }
 
 static void lose(struct instance *in, const char *why)
@@ -214,11 +205,11 @@ static void beat(struct world *w, struct event *ev)
 {
     struct instance *in = ev->p;
     struct client *k = &in->k;
-    again_in(in, w->heartbeat_ms, beat);
+    client_again(in, w->heartbeat_ms, beat);
     if (k->heartbeat_runs || k->lost || k->member == 0 ||
         (k->membership != ASSIGNED && k->membership != REVOKING))
         return;
-    struct rpc *rpc = rpc_new(in, RPC_HEARTBEAT, beat_done);
+    struct rpc *rpc = client_rpc(in, RPC_HEARTBEAT, beat_done);
     rpc->member = k->member;
     rpc->generation = k->generation;
     k->beat_ticket = rpc->ticket;
@@ -230,7 +221,7 @@ static void watch_lost(struct world *w, struct event *ev)
 {
     struct instance *in = ev->p;
     struct client *k = &in->k;
-    again_in(in, LOST_CHECK_MS, watch_lost);
+    client_again(in, LOST_CHECK_MS, watch_lost);
     if ((k->membership == ASSIGNED || k->membership == REVOKING) &&
         w->now - k->heard > w->session_ms) {
         k->heartbeat_runs = false;
@@ -242,7 +233,7 @@ static void gone(struct instance *in)
 {
     in->k.membership = GONE;
     in->k.closed = true;
-    (void)tell(in, &in->k.news, KAFKA_CLOSED);
+    (void)client_tell(in, &in->k.news, KAFKA_CLOSED);
 }
 
 static void leave_done(struct world *w, struct event *ev)
@@ -266,13 +257,13 @@ static void leave_group(struct instance *in)
     struct client *k = &in->k;
     k->membership = AWAY;
     if (k->member == 0 || in->w->static_members) {
-        again_in(in, 5, leave_late);
+        client_again(in, 5, leave_late);
         return;
     }
-    struct rpc *rpc = rpc_new(in, RPC_LEAVE, leave_done);
+    struct rpc *rpc = client_rpc(in, RPC_LEAVE, leave_done);
     rpc->member = k->member;
     broker_ask(in->w, rpc);
-    again_in(in, 5000, leave_late);
+    client_again(in, 5000, leave_late);
 }
 
 /* --- fetching --- */
@@ -326,7 +317,7 @@ static void fetch_run(struct world *w, struct event *ev)
     const struct log *log = &w->broker.commands[call->part];
     int64_t stable = log_stable(log);
     if (f->next > (int64_t)log->n) {
-        struct told *t = tell(in, &in->k.news, KAFKA_OUT_OF_RANGE);
+        struct told *t = client_tell(in, &in->k.news, KAFKA_OUT_OF_RANGE);
         t->part = call->part;
         t->version = f->version;
         f->on = false;
@@ -336,7 +327,7 @@ static void fetch_run(struct world *w, struct event *ev)
     while (f->next < stable && many > 0) {
         const struct entry *e = &log->entries[f->next];
         if (e->state == ENTRY_COMMITTED) {
-            struct told *t = tell(in, &in->k.news, KAFKA_RECORD);
+            struct told *t = client_tell(in, &in->k.news, KAFKA_RECORD);
             t->part = call->part;
             t->offset = f->next;
             t->cmd = e->cmd;
@@ -349,7 +340,7 @@ static void fetch_run(struct world *w, struct event *ev)
         fetch_soon(in, call->part, skewed(w, 1, 60));
     } else if (f->eof_told != f->next) {
         f->eof_told = f->next;
-        struct told *t = tell(in, &in->k.news, KAFKA_EOF);
+        struct told *t = client_tell(in, &in->k.news, KAFKA_EOF);
         t->part = call->part;
         t->offset = f->next;
         t->version = f->version;
@@ -367,7 +358,7 @@ static void fetch_set(struct instance *in, int part, bool on, int64_t at)
 
 /* --- the port --- */
 
-static int part_index(const struct instance *in, struct kafka_partition at)
+int client_part(const struct instance *in, struct kafka_partition at)
 {
     (void)in;
     return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition : -1;
@@ -447,6 +438,21 @@ static void lend_text(struct instance *in, const char *text, struct kafka_event 
     ev->metadata = str_of(in->k.lent_text);
 }
 
+/* A copy in one block: who looks at it after the next event reads what was freed. */
+static void lend_page(struct instance *in, const struct told *t, struct kafka_event *ev)
+{
+    size_t n = (size_t)t->n_values, size = n * sizeof(struct kafka_record);
+    for (size_t i = 0; i < n; i++)
+        size += t->values[i].len;
+    in->k.lent_page = mem_zalloc(size + 1);
+    ev->records = in->k.lent_page;
+    ev->n_records = n;
+    char *at = (char *)(ev->records + n);
+    for (size_t i = 0; i < n; i++)
+        ev->records[i] =
+            (struct kafka_record){.at = ev->at, .value = lend(&at, t->values[i])};
+}
+
 /* True: the engine hears of it. */
 static bool show(struct instance *in, const struct told *t, struct kafka_event *ev)
 {
@@ -455,6 +461,9 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     *ev = (struct kafka_event){.type = t->type};
     if (t->part >= 0)
         ev->at = partition(t->part);
+    if (t->topic != NULL)
+        ev->at.topic = t->topic;
+    (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
     ev->offset = t->offset;
     ev->low = t->low;
     ev->high = t->high;
@@ -468,6 +477,9 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             return false;
         k->fetch[t->part].app_next = t->offset + 1;
         fill_record(in, t, &ev->record);
+        if (w->cmds[t->cmd].delivered_to != k->owner)
+            w->cmds[t->cmd].delivered_at = w->now;
+        w->cmds[t->cmd].delivered_to = k->owner;
         trace(w, in->slot, t->part, t->cmd, "record", t->offset, 0, NULL);
         return true;
     case KAFKA_EOF:
@@ -482,6 +494,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         k->stamp.held = false;
         memset(k->asked_once, 0, sizeof k->asked_once);
         memset(k->reading_again, 0, sizeof k->reading_again);
+        memset(k->unseeded, 0, sizeof k->unseeded);
         k->fresh_at = -1;
         lend_parts(in, t->parts, ev);
         trace(w, in->slot, -1, -1, "assign", k->assignment, k->generation, NULL);
@@ -508,7 +521,19 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             check_read_position(w, in, t->part, t->text, t->offset);
         return true;
     case KAFKA_WATERMARKS:
-        return t->assignment == k->current;
+        if (t->assignment != k->current)
+            return false;
+        if (t->topic != NULL && t->error[0] != 0)
+            k->unseeded[t->part] = true;
+        trace(w, in->slot, t->part, -1, "ends", t->low, t->high, t->topic);
+        return true;
+    case KAFKA_READ:
+        if (t->error[0] != 0)
+            k->unseeded[t->part] = true;
+        trace(w, in->slot, t->part, -1, "tail", t->low, t->offset,
+              t->error[0] != 0 ? "failed" : NULL);
+        lend_page(in, t, ev);
+        return true;
     case KAFKA_TOPIC:
         ev->at = (struct kafka_partition){t->topic, -1};
         return true;
@@ -527,7 +552,6 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     case KAFKA_CLOSED:
         return true;
     case KAFKA_FATAL:
-        (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
         return true;
     }
     return false;
@@ -550,6 +574,8 @@ static bool port_next(void *self, struct kafka_event *ev)
     struct instance *in = self;
     struct client *k = &in->k;
     in->useful = true;
+    mem_free(k->lent_page);
+    k->lent_page = NULL;
     if (next_of(in, &k->answers, ev))
         return true;
     if (k->revoking && !k->told_lost && k->lost) {
@@ -573,7 +599,7 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
         return;
     for (int p = 0; p < in->w->n_parts; p++) {
         size_t i = 0;
-        while (i < n && part_index(in, parts[i].at) != p)
+        while (i < n && client_part(in, parts[i].at) != p)
             i++;
         bool again = i < n && k->fetch[p].on;
         if (i < n || k->fetch[p].on)
@@ -618,8 +644,8 @@ static void port_unassign(void *self, int64_t assignment)
 static void port_pause(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
-    struct fetch *f = &in->k.fetch[part_index(in, at)];
-    trace(in->w, in->slot, part_index(in, at), -1, "pause", f->app_next, f->next, NULL);
+    struct fetch *f = &in->k.fetch[client_part(in, at)];
+    trace(in->w, in->slot, client_part(in, at), -1, "pause", f->app_next, f->next, NULL);
     f->paused = true;
     f->scheduled = false;
     f->version++; /* what was fetched ahead is dropped */
@@ -630,41 +656,56 @@ static void port_pause(void *self, struct kafka_partition at)
 static void port_resume(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
-    struct fetch *f = &in->k.fetch[part_index(in, at)];
-    trace(in->w, in->slot, part_index(in, at), -1, "resume", f->app_next, 0, NULL);
+    struct fetch *f = &in->k.fetch[client_part(in, at)];
+    trace(in->w, in->slot, client_part(in, at), -1, "resume", f->app_next, 0, NULL);
     f->paused = false;
-    fetch_soon(in, part_index(in, at), skewed(in->w, 5, 1000));
+    fetch_soon(in, client_part(in, at), skewed(in->w, 5, 1000));
 }
 
-static void ask(struct instance *in, enum kafka_event_type type, int part,
-                const char *topic)
+static struct question *ask(struct instance *in, enum kafka_event_type type, int part,
+                            const char *topic)
 {
     struct client *k = &in->k;
     assert(k->n_questions < sizeof k->questions / sizeof k->questions[0]);
     struct question *q = &k->questions[k->n_questions++];
-    *q = (struct question){
-        .type = type, .part = part, .topic = topic, .assignment = k->current};
+    *q = (struct question){.type = type,
+                           .part = part,
+                           .topic = topic,
+                           .assignment = k->current,
+                           .asked_at = in->w->now};
     if (type == KAFKA_COMMITTED) {
         q->first_reading = !k->asked_once[part];
         k->reading_again[part] = k->asked_once[part];
         k->asked_once[part] = true;
     }
-    pump(in);
+    return q;
 }
 
 static void port_committed(void *self, struct kafka_partition at)
 {
-    ask(self, KAFKA_COMMITTED, part_index(self, at), NULL);
+    (void)ask(self, KAFKA_COMMITTED, client_part(self, at), NULL);
+    thread_pump(self);
 }
 
 static void port_watermarks(void *self, struct kafka_partition at)
 {
-    ask(self, KAFKA_WATERMARKS, part_index(self, at), NULL);
+    bool commands = client_part(self, at) >= 0;
+    (void)ask(self, KAFKA_WATERMARKS, at.partition, commands ? NULL : at.topic);
+    thread_pump(self);
+}
+
+static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to)
+{
+    struct question *q = ask(self, KAFKA_READ, at.partition, at.topic);
+    q->low = from;
+    q->high = to;
+    thread_pump(self);
 }
 
 static void port_topic(void *self, const char *topic)
 {
-    ask(self, KAFKA_TOPIC, -1, topic);
+    (void)ask(self, KAFKA_TOPIC, -1, topic);
+    thread_pump(self);
 }
 
 static int port_submit(void *self, struct kafka_tick *tick)
@@ -686,7 +727,7 @@ static int port_submit(void *self, struct kafka_tick *tick)
     k->tick_member = k->stamp.member;
     trace(in->w, in->slot, -1, -1, "tick.begin", (int64_t)tick->n_offsets,
           (int64_t)tick->n_outputs, NULL);
-    pump(in);
+    thread_pump(in);
     return 0;
 }
 
@@ -719,7 +760,7 @@ static const char *port_intern(void *self, const char *topic)
 static int64_t port_high(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
-    return (int64_t)in->w->broker.commands[part_index(in, at)].n;
+    return (int64_t)in->w->broker.commands[client_part(in, at)].n;
 }
 
 struct kafka_port client_port(struct instance *in)
@@ -733,375 +774,10 @@ struct kafka_port client_port(struct instance *in)
                                .committed = port_committed,
                                .watermarks = port_watermarks,
                                .topic = port_topic,
+                               .read = port_read,
                                .submit = port_submit,
                                .close = port_close,
                                .intern = port_intern,
                                .high = port_high,
                                .self = in};
-}
-
-/* --- the Kafka thread: a tick goes before a question --- */
-
-static void question_done(struct world *w, struct event *ev);
-
-static void pump_event(struct world *w, struct event *ev)
-{
-    (void)w;
-    pump(ev->p);
-}
-
-static void answer_question(struct instance *in, const struct question *q,
-                            const struct rpc *rpc)
-{
-    struct told *t = tell(in, &in->k.answers, q->type);
-    t->part = q->part;
-    t->topic = q->topic;
-    t->assignment = q->assignment;
-    t->up = q->first_reading;
-    if (rpc == NULL)
-        return;
-    t->offset = rpc->offset;
-    t->text = rpc->text;
-    t->low = rpc->low;
-    t->high = rpc->high;
-    t->count = rpc->count;
-    t->max_bytes = rpc->max_bytes;
-}
-
-static void pop_question(struct client *k)
-{
-    k->n_questions--;
-    memmove(k->questions, k->questions + 1, k->n_questions * sizeof k->questions[0]);
-}
-
-static void slice_over(struct world *w, struct event *ev)
-{
-    struct rpc *rpc = ev->p;
-    struct instance *in = rpc->in;
-    struct client *k = &in->k;
-    if (k->step != STEP_QUESTION || k->ticket != rpc->ticket)
-        return;
-    struct question q = k->questions[0];
-    pop_question(k);
-    q.due = w->now + ASK_AGAIN_MS;
-    k->questions[k->n_questions++] = q;
-    k->step = STEP_IDLE;
-    pump(in);
-}
-
-static void pump(struct instance *in)
-{
-    struct client *k = &in->k;
-    struct world *w = in->w;
-    if (k->step != STEP_IDLE || !k->producer_ready)
-        return;
-    if (k->tick_waits) {
-        k->tick_waits = false;
-        k->step = STEP_START;
-        tick_step(in);
-        return;
-    }
-    while (k->n_questions > 0) {
-        struct question *q = &k->questions[0];
-        if (q->due > w->now) {
-            again_in(in, q->due - w->now, pump_event);
-            return;
-        }
-        if (q->type == KAFKA_COMMITTED && q->assignment != k->current) {
-            pop_question(k); /* nobody wants the answer */
-            continue;
-        }
-        struct rpc *rpc = rpc_new(in,
-                                  q->type == KAFKA_COMMITTED    ? RPC_COMMITTED
-                                  : q->type == KAFKA_WATERMARKS ? RPC_WATERMARKS
-                                                                : RPC_TOPIC,
-                                  question_done);
-        rpc->part = q->part;
-        rpc->topic = q->topic;
-        k->step = STEP_QUESTION;
-        k->ticket = rpc->ticket;
-        broker_ask(w, rpc);
-        world_in(w, in, w->now + (q->type == KAFKA_COMMITTED ? SLICE_MS : 1000),
-                 slice_over, rpc);
-        return;
-    }
-}
-
-static void question_done(struct world *w, struct event *ev)
-{
-    struct rpc *rpc = ev->p;
-    struct instance *in = rpc->in;
-    struct client *k = &in->k;
-    (void)w;
-    if (k->step != STEP_QUESTION || k->ticket != rpc->ticket ||
-        rpc->code == BROKER_UNSTABLE)
-        return; /* the slice ends, it is asked again */
-    struct question q = k->questions[0];
-    pop_question(k);
-    k->step = STEP_IDLE;
-    answer_question(in, &q, rpc);
-    pump(in);
-}
-
-/* --- a tick: offsets, records, commit; as producer.c --- */
-
-static void tick_rpc_done(struct world *w, struct event *ev);
-
-static void finish_tick(struct instance *in, enum tick_end end)
-{
-    struct client *k = &in->k;
-    k->step = STEP_IDLE;
-    k->tick->end = end;
-    k->tick->bad = k->bad;
-    k->tick->took_us = (in->w->now - k->tick_began) * 1000;
-    in->w->unknown_ticks += end == TICK_UNKNOWN;
-    in->settled |= end == TICK_UNKNOWN;
-    tell(in, &k->answers, KAFKA_TICK)->tick = k->tick;
-    k->tick = NULL;
-    pump(in);
-}
-
-static void tick_ask(struct instance *in, enum step step, struct rpc *rpc)
-{
-    struct client *k = &in->k;
-    k->step = step;
-    k->ticket = rpc->ticket;
-    rpc->epoch = k->epoch;
-    broker_ask(in->w, rpc);
-}
-
-static void send_offsets(struct instance *in)
-{
-    struct client *k = &in->k;
-    struct rpc *rpc = rpc_new(in, RPC_OFFSETS, tick_rpc_done);
-    rpc->generation = k->tick_generation;
-    rpc->member = k->tick_member;
-    rpc->owner = k->tick_owner;
-    rpc->handed = k->tick_handed;
-    for (size_t i = 0; i < k->tick->n_offsets; i++) {
-        const struct kafka_offset *o = &k->tick->offsets[i];
-        struct str text = o->metadata;
-        rpc->offsets[rpc->n_offsets++] = (struct pending_offset){
-            part_index(in, o->at), o->offset,
-            text.ptr != NULL ? arena_strndup(&in->w->arena, text.ptr, text.len) : NULL,
-            0};
-    }
-    tick_ask(in, STEP_OFFSETS, rpc);
-}
-
-static struct log *log_of(struct world *w, const struct kafka_output *out)
-{
-    struct broker *b = &w->broker;
-    if (strcmp(out->topic, RESULTS_TOPIC) == 0)
-        return &b->results[out->partition >= 0 ? out->partition : 0];
-    if (strcmp(out->topic, DEAD_TOPIC) == 0)
-        return &b->dead;
-    if (strcmp(out->topic, REPLY_TOPIC) == 0)
-        return &b->reply;
-    return strcmp(out->topic, REPLY_SMALL_TOPIC) == 0 ? &b->reply_small : NULL;
-}
-
-static struct str header_of(const struct kafka_output *out, const char *name)
-{
-    for (size_t i = 0; i < out->n_headers; i++)
-        if (str_is(out->headers[i].name, name))
-            return out->headers[i].value;
-    return STR_NULL;
-}
-
-/* Which command an output answers, by what it says itself. */
-static int answered_cmd(struct world *w, const struct kafka_output *out)
-{
-    struct str source = header_of(out, "source"), rest = source;
-    int64_t part = -1, offset = -1;
-    struct err e = ERR_INIT;
-    if (source.ptr != NULL) {
-        (void)str_split(&rest, '/');
-        (void)parse_i64(str_split(&rest, '/'), 0, PARTS_MAX, &part, &e);
-        (void)parse_i64(rest, 0, INT32_MAX, &offset, &e);
-    } else {
-        (void)parse_i64(header_of(out, "__connect.errors.partition"), 0, PARTS_MAX, &part,
-                        &e);
-        (void)parse_i64(header_of(out, "__connect.errors.offset"), 0, INT32_MAX, &offset,
-                        &e);
-    }
-    return load_find(w, (int)part, offset);
-}
-
-static struct sent_output describe(struct world *w, const struct kafka_output *out)
-{
-    struct sent_output so = {.log = log_of(w, out),
-                             .cmd = answered_cmd(w, out),
-                             .outcome = -1,
-                             .size = out->key.len + out->value.len};
-    so.unknown = so.log == NULL;
-    so.dead = so.log == &w->broker.dead;
-    so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
-    struct str outcome = header_of(out, "outcome");
-    for (int i = 0; outcome.ptr != NULL && i < OUTCOMES; i++)
-        if (str_is(outcome, outcome_names[i]))
-            so.outcome = i;
-    for (size_t i = 0; i < out->n_headers; i++)
-        so.size += out->headers[i].name.len + out->headers[i].value.len;
-    return so;
-}
-
-static void send_records(struct instance *in)
-{
-    struct client *k = &in->k;
-    struct rpc *rpc = rpc_new(in, RPC_PRODUCE, tick_rpc_done);
-    rpc->n_outputs = k->tick->n_outputs;
-    rpc->outputs =
-        arena_zalloc(&in->w->arena, (rpc->n_outputs + 1) * sizeof *rpc->outputs);
-    for (size_t i = 0; i < rpc->n_outputs; i++)
-        rpc->outputs[i] = describe(in->w, &k->tick->outputs[i]);
-    tick_ask(in, STEP_PRODUCE, rpc);
-}
-
-/* The client gives up on a commit whose request may still be on its way. */
-static void commit_given_up(struct world *w, struct event *ev)
-{
-    struct rpc *rpc = ev->p;
-    struct instance *in = rpc->in;
-    struct client *k = &in->k;
-    if (k->step != STEP_COMMIT || k->ticket != rpc->ticket)
-        return;
-    trace(w, in->slot, -1, -1, "commit.indefinite", 0, 0, NULL);
-    renew(in, TICK_UNKNOWN);
-}
-
-static void send_end(struct instance *in, bool commit)
-{
-    struct world *w = in->w;
-    struct rpc *rpc = rpc_new(in, RPC_END, tick_rpc_done);
-    rpc->commit = commit;
-    tick_ask(in, commit ? STEP_COMMIT : STEP_ABORT, rpc);
-    if (commit && !w->calm && chance(w, w->mood.indefinite))
-        world_in(w, in, w->now + skewed(w, 0, 3000), commit_given_up, rpc);
-}
-
-static void renew_ask(struct world *w, struct event *ev)
-{
-    struct instance *in = ev->p;
-    struct rpc *rpc = rpc_new(in, RPC_INIT, tick_rpc_done);
-    (void)w;
-    tick_ask(in, STEP_RENEW, rpc);
-}
-
-static void renew(struct instance *in, enum tick_end end)
-{
-    in->k.tick_end = end;
-    in->k.step = STEP_RENEW;
-    in->k.ticket = 0;
-    again_in(in, 1, renew_ask);
-}
-
-static void tick_step(struct instance *in)
-{
-    struct client *k = &in->k;
-    k->blamed = false;
-    k->bad = 0;
-    k->tick_began = in->w->now;
-    if (k->tick_owner == 0 || k->tick->assignment != k->current) {
-        finish_tick(in, TICK_STALE);
-        return;
-    }
-    if (k->tick->n_offsets > 0)
-        send_offsets(in);
-    else if (k->tick->n_outputs > 0)
-        send_records(in);
-    else
-        finish_tick(in, TICK_COMMITTED);
-}
-
-static void same_again(struct world *w, struct event *ev)
-{
-    struct instance *in = ev->p;
-    (void)w;
-    switch (in->k.step) {
-    case STEP_OFFSETS:
-        send_offsets(in);
-        return;
-    case STEP_PRODUCE:
-        send_records(in);
-        return;
-    case STEP_RENEW:
-        renew_ask(w, ev);
-        return;
-    case STEP_COMMIT:
-    case STEP_ABORT:
-    case STEP_IDLE:
-    case STEP_START:
-    case STEP_QUESTION:
-        return;
-    }
-}
-
-static void after_abort(struct instance *in)
-{
-    struct client *k = &in->k;
-    finish_tick(in, k->blamed ? TICK_BAD_RECORD : k->tick_end);
-}
-
-static void tick_rpc_done(struct world *w, struct event *ev)
-{
-    struct rpc *rpc = ev->p;
-    struct instance *in = rpc->in;
-    struct client *k = &in->k;
-    if (rpc->ticket != k->ticket)
-        return;
-    k->ticket = 0;
-    if (rpc->code == BROKER_CONCURRENT || rpc->code == BROKER_PASSING) {
-        again_in(in, k->step == STEP_RENEW ? INIT_AGAIN_MS : between(w, 2, 20),
-                 same_again);
-        return;
-    }
-    switch (k->step) {
-    case STEP_OFFSETS:
-        if (rpc->code == BROKER_OK && k->tick->n_outputs > 0) {
-            send_records(in);
-        } else if (rpc->code == BROKER_OK) {
-            send_end(in, true);
-        } else if (rpc->code == BROKER_STALE) {
-            k->tick_end = TICK_STALE;
-            send_end(in, false);
-        } else {
-            renew(in, TICK_UNKNOWN);
-        }
-        return;
-    case STEP_PRODUCE:
-        if (rpc->code == BROKER_OK) {
-            send_end(in, true);
-            return;
-        }
-        if (rpc->code == BROKER_FENCED) {
-            renew(in, TICK_UNKNOWN);
-            return;
-        }
-        k->blamed = rpc->code == BROKER_BAD_RECORD;
-        k->bad = rpc->bad;
-        k->tick_end = TICK_ABORTED;
-        send_end(in, false);
-        return;
-    case STEP_COMMIT:
-        if (rpc->code == BROKER_OK)
-            finish_tick(in, TICK_COMMITTED);
-        else
-            renew(in, TICK_UNKNOWN);
-        return;
-    case STEP_ABORT:
-        if (rpc->code == BROKER_OK)
-            after_abort(in);
-        else
-            renew(in, k->blamed ? TICK_BAD_RECORD : TICK_UNKNOWN);
-        return;
-    case STEP_RENEW:
-        k->epoch = rpc->epoch;
-        finish_tick(in, k->tick_end);
-        return;
-    case STEP_IDLE:
-    case STEP_START:
-    case STEP_QUESTION:
-        return;
-    }
 }

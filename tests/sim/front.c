@@ -6,7 +6,15 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { REFUSALS_MAX = 60 };
+enum {
+    REFUSALS_MAX = 60,
+    /* Where absence proves, Front shows what was executed this long after the client has
+     * given up at the latest: the honest window of two looks that lie 10 s apart, the
+     * first 10 s after the loss. */
+    FAIR_MS = 15000,
+    /* ... and executes at the latest this long after it. */
+    LATE_MS = 500
+};
 enum http_state { CONNECTING, SENT, ENDED };
 
 struct http_sim {
@@ -14,7 +22,13 @@ struct http_sim {
     struct instance *in;
     enum http_state state;
     bool fails_to_connect, cancelled, answered, reset;
-    int cmd; /* -1: GET /me */
+    int cmd;   /* whose own request it is; -1: a look, or GET /me */
+    int about; /* a look: which command it is about; else -1 */
+    int thing; /* what it names; -1: nothing */
+    struct list list;
+    bool has_list;
+    int made; /* what its execution made; -1: not executed */
+    int64_t fair_until;
     enum http_method method;
     bool retargeted;
     int64_t ready_at, timeout_at;
@@ -67,13 +81,26 @@ static void reply(struct world *w, struct http_sim *hs, int64_t at, int status)
 static void execute(struct world *w, struct event *ev)
 {
     struct http_sim *hs = ev->p;
-    check_execution(w, hs->send);
+    hs->made = w->cmds[hs->cmd].n_made;
+    check_execution(w, hs->send, hs->fair_until);
 }
 
-static void execute_at(struct world *w, struct http_sim *hs, int64_t at)
+/* When it is executed, if at all. */
+static int64_t execute_at(struct world *w, struct http_sim *hs, int64_t at)
 {
-    if (hs->cmd >= 0 && !hs->send->get)
-        world_at(w, at, execute, hs);
+    if (hs->cmd < 0 || hs->send->get)
+        return at;
+    if (w->cmds[hs->cmd].proves && at > hs->timeout_at)
+        at = hs->timeout_at + between(w, 0, LATE_MS);
+    world_at(w, at, execute, hs);
+    return at;
+}
+
+/* The client gives up now, whatever becomes of the request. */
+static void gives_up(struct http_sim *hs, int64_t at)
+{
+    if (at + FAIR_MS < hs->fair_until)
+        hs->fair_until = at + FAIR_MS;
 }
 
 static int success(const struct http_sim *hs)
@@ -90,16 +117,16 @@ static int refusal(struct world *w, const struct http_sim *hs)
         return 401;
     if (bad(w, mood(w)->http_429))
         return 429;
-    if (hs->cmd < 0)
+    if (hs->thing < 0)
         return 0;
-    const struct cmd *c = &w->cmds[hs->cmd];
+    const struct cmd *c = &w->cmds[hs->thing];
     if (c->merged && !hs->retargeted)
         return 301;
     if (c->missing)
         return 404;
-    if (hs->method == HTTP_DELETE && c->executions > 0)
+    if (hs->method == HTTP_DELETE && c->thing_done > 0)
         return 404;
-    return c->kind == KIND_DEDUP && c->executions > 0 ? 409 : 0;
+    return c->kind == KIND_DEDUP && c->thing_done > 0 ? 409 : 0;
 }
 
 static void arrive(struct world *w, struct event *ev)
@@ -108,6 +135,9 @@ static void arrive(struct world *w, struct event *ev)
     const struct mood *m = mood(w);
     int64_t soon = w->now + skewed(w, 1, bad(w, m->http_slow) ? 20000 : 200);
     int no = refusal(w, hs);
+    hs->has_list = hs->about >= 0;
+    if (hs->has_list)
+        hs->list = list_now(w, hs->thing);
     if (no != 0) {
         hs->retry_after = no == 429 ? between(w, 1, 4) : -1;
         reply(w, hs, soon, no);
@@ -119,32 +149,34 @@ static void arrive(struct world *w, struct event *ev)
         return;
     }
     if (bad(w, m->http_5xx_done)) {
-        execute_at(w, hs, w->now + skewed(w, 0, 2000));
+        gives_up(hs, soon);
+        (void)execute_at(w, hs, w->now + skewed(w, 0, 2000));
         reply(w, hs, soon, 500);
         return;
     }
     if (bad(w, m->http_lost)) { /* a time-out for the client; done or not */
         if (chance(w, 600))
-            execute_at(w, hs, w->now + skewed(w, 0, 20000));
+            (void)execute_at(w, hs, w->now + skewed(w, 0, 20000));
         return;
     }
     if (bad(w, m->http_reset)) {
+        gives_up(hs, soon);
         if (chance(w, 600))
-            execute_at(w, hs, w->now + skewed(w, 0, 5000));
+            (void)execute_at(w, hs, w->now + skewed(w, 0, 5000));
         hs->reset = true;
         reply(w, hs, soon, 0);
         return;
     }
     if (bad(w, m->http_late)) { /* long after the client has gone */
         int64_t late = w->now + between(w, 1000, 90000);
-        execute_at(w, hs, late);
+        late = execute_at(w, hs, late);
         reply(w, hs, late + 1, success(hs));
         return;
     }
-    execute_at(w, hs, between(w, w->now, soon));
-    reply(w, hs, soon, success(hs));
+    int64_t done = execute_at(w, hs, between(w, w->now, soon));
+    reply(w, hs, done > soon ? done : soon, success(hs));
     hs->padding = hs->cmd < 0 ? 0 : w->big_answers ? 850000 : chance(w, 100) ? 900 : 0;
-    if (hs->cmd >= 0 && bad(w, m->http_head))
+    if (hs->thing >= 0 && bad(w, m->http_head))
         hs->end = chance(w, 500) ? HTTP_HEAD_ONLY : HTTP_TOO_LARGE;
 }
 
@@ -157,9 +189,21 @@ static int port_start(void *self, struct http_call *call)
     if (in->n_calls == CALLS_MAX)
         return -1;
     struct http_sim *hs = arena_zalloc(&w->arena, sizeof *hs);
-    *hs = (struct http_sim){.call = call, .in = in, .cmd = load_number(call->path)};
-    if (hs->cmd < 0 && call->body.ptr != NULL)
-        hs->cmd = load_number(arena_strndup(&w->arena, call->body.ptr, call->body.len));
+    bool look;
+    int cmd = peek_command(w, call, &look);
+    *hs = (struct http_sim){.call = call,
+                            .in = in,
+                            .cmd = look ? -1 : cmd,
+                            .about = look ? cmd : -1,
+                            .thing = load_number(call->path),
+                            .made = -1};
+    if (hs->thing < 0 && call->body.ptr != NULL)
+        hs->thing = load_number(arena_strndup(&w->arena, call->body.ptr, call->body.len));
+    if (cmd >= 0 && hs->thing != w->cmds[cmd].thing)
+        broken(w, "a request says what its command says", in->slot, w->cmds[cmd].part,
+               cmd, "it is about %d", hs->thing);
+    if (look)
+        look_begins(w, in, cmd);
     hs->method = call->method;
     hs->retargeted =
         strstr(call->path, "m/") != NULL || call->path[strlen(call->path) - 1] == 'm';
@@ -167,6 +211,7 @@ static int port_start(void *self, struct http_call *call)
     /* A kept connection is ready at once. */
     hs->ready_at = w->now + (chance(w, 600) ? 0 : skewed(w, 1, 3000));
     hs->timeout_at = w->now + call->timeout_ms;
+    hs->fair_until = hs->timeout_at + FAIR_MS;
     hs->retry_after = -1;
     call->gate_opened = false;
     call->end = HTTP_NOT_SENT;
@@ -200,7 +245,9 @@ static void port_cancel(void *self, struct http_call *call)
         struct http_sim *hs = in->calls[i];
         if (hs->call != call || hs->state == ENDED)
             continue;
-        if (in->alive && !in->k.told_lost && in->terms < 2 && drains(in))
+        bool own =
+            in->k.current != 0 && (hs->send == NULL || hs->send->owner == in->k.owner);
+        if (in->alive && own && !in->k.told_lost && in->terms < 2 && drains(in))
             broken(in->w, "a drain waits for the calls that run", in->slot, -1, hs->cmd,
                    "cancelled");
         hs->cancelled = true;
@@ -241,6 +288,7 @@ static void leave(struct instance *in, struct http_sim *hs)
     hs->send = s;
     if (hs->cmd >= 0)
         check_send(w, s);
+    w->looks += hs->about >= 0;
     if (!bad(w, mood(w)->http_lost / 2)) /* else it never gets there */
         world_at(w, w->now + skewed(w, 1, 400), arrive, hs);
 }
@@ -260,9 +308,15 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
                                     .date_ms = EPOCH_MS + w->now};
     if (hs->status == 301)
         (void)snprintf(call->head.location, sizeof call->head.location,
-                       "https://front/conversations/cnv_%dm", hs->cmd);
-    if (hs->end == HTTP_ANSWERED && hs->status != 204) {
-        (void)buf_printf(&call->body_in, "{\"id\":\"res_%d\",\"pad\":\"", hs->cmd);
+                       "https://front/conversations/cnv_%dm", hs->thing);
+    if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->has_list) {
+        list_print(w, hs->thing, &hs->list, &call->body_in);
+    } else if (hs->end == HTTP_ANSWERED && hs->status != 204) {
+        char id[32];
+        (void)snprintf(id, sizeof id, "res_%d", hs->cmd);
+        if (hs->made >= 0 && w->cmds[hs->cmd].n_made > 0)
+            (void)list_id(w, hs->cmd, hs->made, id);
+        (void)buf_printf(&call->body_in, "{\"id\":\"%s\",\"pad\":\"", id);
         if (buf_reserve(&call->body_in, hs->padding + 2) != 0)
             return;
         memset(call->body_in.data + call->body_in.len, 'x', hs->padding);
@@ -280,13 +334,32 @@ static void learn(struct http_sim *hs)
     if (s == NULL || s->ended)
         return;
     s->ended = true;
+    s->learnt_at = hs->in->w->now;
     if (hs->cancelled || !hs->answered || hs->reset)
         return;
+    s->cut = hs->end == HTTP_HEAD_ONLY;
+    s->limited = hs->status == 429;
     if (hs->status >= 200 && hs->status < 300)
         s->evidence = EVIDENCE_DONE;
     else if (hs->status == 301 || hs->status == 429 ||
              (hs->status >= 400 && hs->status < 500 && hs->status != 408))
         s->evidence = EVIDENCE_NOT;
+}
+
+/* A list counts only as a whole answer that says 200. */
+static void look_learnt(struct instance *in, const struct http_sim *hs)
+{
+    const struct http_call *call = hs->call;
+    if (hs->about < 0 || hs->cancelled)
+        return;
+    bool answered = call->end == HTTP_ANSWERED || call->end == HTTP_TOO_LARGE;
+    int status = answered ? hs->status : 0;
+    bool shown = call->end == HTTP_ANSWERED && status == 200;
+    bool refused = call->end == HTTP_TOO_LARGE
+                       ? status < 400
+                       : status >= 300 && status < 500 && status != 408 && status != 429;
+    bool counts = status != 429 && call->end != HTTP_NOT_SENT;
+    look_ends(in->w, in, hs->about, shown ? &hs->list : NULL, refused, counts);
 }
 
 void front_turn(struct instance *in)
@@ -325,6 +398,7 @@ static void port_reap(void *self)
         struct http_sim *hs = ended[i];
         in->useful = true;
         learn(hs);
+        look_learnt(in, hs);
         if (hs->cancelled)
             hs->call->end = hs->send != NULL ? HTTP_LOST : HTTP_NOT_SENT;
         if (hs->call->end == HTTP_LOST || hs->call->end == HTTP_NOT_SENT)

@@ -71,6 +71,8 @@ static void choose_options(struct instance *in)
                                 .retry_backoff_max_ms = 5000,
                                 .session_timeout_ms = w->session_ms,
                                 .drain_ms = w->seed % 3 == 0 ? 2000 : 10000,
+                                .in_doubt = w->policy,
+                                .dedupe_entries = w->dedupe_entries,
                                 .seed = rnd(w, UINT32_MAX)};
 }
 

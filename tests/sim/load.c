@@ -57,9 +57,12 @@ static void header(struct cmd *c, const char *name, const char *value)
     c->headers[c->n_headers++] = (struct kafka_header){str_of(name), str_of(value)};
 }
 
+static void set_id(struct world *w, struct cmd *c);
+
 static void add_headers(struct world *w, struct cmd *c)
 {
     static const char *const priorities[] = {"high", "normal", "low"};
+    static const char *const policies[] = {"probe", "report", "retry"};
     if (chance(w, 300))
         header(c, "priority", priorities[rnd(w, 3)]);
     if (chance(w, 60)) {
@@ -71,8 +74,70 @@ static void add_headers(struct world *w, struct cmd *c)
                chance(w, 100)   ? "reply-missing"
                : chance(w, 200) ? REPLY_SMALL_TOPIC
                                 : REPLY_TOPIC);
-    if (chance(w, 200))
-        header(c, "command-id", arena_printf(&w->arena, "id-%d", c->index));
+    if (chance(w, 120)) {
+        c->policy = (int)rnd(w, 3);
+        header(c, "on-in-doubt", policies[c->policy]);
+    }
+    if (c->id == NULL && chance(w, 200))
+        set_id(w, c);
+    else if (c->id != NULL)
+        header(c, "command-id", c->id);
+}
+
+static void set_id(struct world *w, struct cmd *c)
+{
+    c->id = arena_printf(&w->arena, "id-%d", c->index);
+    header(c, "command-id", c->id);
+}
+
+static void set_text(struct world *w, struct cmd *c, const struct shape *s)
+{
+    const char *hole = strstr(s->text, "%d");
+    c->kind = s->kind;
+    c->operation = s->operation;
+    c->thing = c->index;
+    c->dead = s->operation[0] == '?';
+    c->proves = strcmp(s->operation, "add-comment") == 0;
+    c->value =
+        str_of(hole == NULL ? s->text
+                            : arena_printf(&w->arena, "%.*s%d%s", (int)(hole - s->text),
+                                           s->text, c->index, hole + 2));
+    c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
+    c->missing = chance(w, 30);
+    c->humans = chance(w, 100) ? (int)rnd(w, 2 * ROWS_MAX) : (int)rnd(w, 3);
+    c->stranger = chance(w, 20);
+}
+
+/* One of a user's program that says the same again: with the same id or, on purpose,
+ * without; or that takes an id a second time. Ids are looked up within a partition. */
+static void set_twin(struct world *w, struct cmd *c, struct cmd *first, int keys)
+{
+    int how = (int)rnd(w, 10);
+    if (first->dead || (c->dead && how >= 8))
+        return;
+    c->part = first->part;
+    c->key = first->key;
+    if (chance(w, 500)) {
+        c->key = (int)rnd(w, (uint64_t)keys);
+        if (c->key % w->n_parts != c->part)
+            c->key = -1;
+    }
+    (void)snprintf(c->key_text, sizeof c->key_text, "k%d", c->key);
+    if (how < 8) { /* the same text */
+        c->kind = first->kind;
+        c->operation = first->operation;
+        c->thing = first->thing;
+        c->proves = first->proves;
+        c->value = first->value;
+        c->dead = false;
+        c->merged = first->merged;
+        c->missing = first->missing;
+    }
+    if (how < 6 || how >= 8) { /* the same id */
+        if (first->id == NULL)
+            set_id(w, first);
+        c->id = first->id;
+    }
 }
 
 /* A producer's transaction: decided after a while, or aborted. */
@@ -81,7 +146,7 @@ static void decide(struct world *w, struct event *ev)
     struct cmd *c = ev->p;
     struct log *log = &w->broker.commands[c->part];
     log->entries[c->offset].state = c->aborted ? ENTRY_ABORTED : ENTRY_COMMITTED;
-    (void)log_append(w, log, (struct entry){ENTRY_MARKER, -1, -1, -1, 0, 0});
+    (void)log_append(w, log, (struct entry){ENTRY_MARKER, -1, -1, STR_NULL, -1, 0, 0});
     broker_commands_decided(w, c->part);
 }
 
@@ -91,9 +156,9 @@ static void produce(struct world *w, struct event *ev)
     struct log *log = &w->broker.commands[c->part];
     bool in_txn = c->aborted || chance(w, 80);
     c->offset = (int64_t)log->n;
-    (void)log_append(
-        w, log,
-        (struct entry){in_txn ? ENTRY_OPEN : ENTRY_COMMITTED, c->index, -1, -1, 0, 0});
+    (void)log_append(w, log,
+                     (struct entry){in_txn ? ENTRY_OPEN : ENTRY_COMMITTED, c->index, -1,
+                                    STR_NULL, -1, 0, 0});
     trace(w, -1, c->part, c->index, "command", c->offset, c->key, c->operation);
     if (in_txn)
         world_at(w, w->now + skewed(w, 1, 4000), decide, c);
@@ -106,6 +171,7 @@ void load_init(struct world *w)
     int keys = 1 + (int)rnd(w, KEYS_MAX - 1);
     int64_t span = between(w, 1000, w->faults_end);
     w->n_cmds = 20 + (int)rnd(w, 120);
+    w->twins = chance(w, 500) ? 0 : (int)rnd(w, 400);
     w->cmds = arena_zalloc(&w->arena, (size_t)w->n_cmds * sizeof *w->cmds);
     for (int i = 0; i < w->n_cmds; i++) {
         struct cmd *c = &w->cmds[i];
@@ -115,17 +181,11 @@ void load_init(struct world *w)
         c->part = c->key < 0 ? (int)rnd(w, (uint64_t)w->n_parts) : c->key % w->n_parts;
         (void)snprintf(c->key_text, sizeof c->key_text, "k%d", c->key);
         c->offset = -1;
-        c->kind = s->kind;
-        c->operation = s->operation;
-        c->dead = s->operation[0] == '?';
-        const char *hole = strstr(s->text, "%d");
-        c->value = str_of(hole == NULL
-                              ? s->text
-                              : arena_printf(&w->arena, "%.*s%d%s", (int)(hole - s->text),
-                                             s->text, i, hole + 2));
+        c->policy = -1;
+        set_text(w, c, s);
+        if (i > 0 && chance(w, w->twins))
+            set_twin(w, c, &w->cmds[rnd(w, (uint64_t)i)], keys);
         c->aborted = chance(w, 40);
-        c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
-        c->missing = chance(w, 30);
         c->outcome = -1;
         c->first_send = c->first_execution = c->arm_handed = -1;
         add_headers(w, c);

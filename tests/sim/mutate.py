@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Breaks the engine, one way at a time, and asks whether the simulator sees it.
 
-Usage: mutate.py BUILD [WORD...]    all breakings of mutations/*.txt, or those whose names
-                                    contain a WORD; works in a copy under BUILD
+Usage: mutate.py BUILD [WORD...]
 
-Prints for each the seed and the rule that saw it. The exit code is 1 when one was not seen,
-or does not fit the source any more."""
+All breakings of mutations/*.txt, or those whose names contain a WORD; in a copy under
+BUILD. Prints for each the seed and the rule that saw it. The exit code is 1 when one was
+not seen, or does not fit the source any more."""
 
 import glob
 import os
@@ -53,15 +53,16 @@ def broken(source, pairs):
 
 
 def build(tree):
-    return subprocess.run(["make", "-s", "build/simulator"], cwd=tree, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(["make", "-s", "build/simulator"], cwd=tree, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
 
 
 def judge(tree):
     """What the simulator says: the line of the rule, or None."""
     try:
-        done = subprocess.run(["build/simulator", f"seeds={SEEDS}"], cwd=tree, timeout=LIMIT_S,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        done = subprocess.run(["build/simulator", f"seeds={SEEDS}"], cwd=tree,
+                              timeout=LIMIT_S, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, check=False)
     except subprocess.TimeoutExpired:
         return f"no end after {LIMIT_S} s"
     if done.returncode == 0:

@@ -2,12 +2,14 @@
  * stretch with faults, then calm, in which every command must be answered, then an
  * orderly stop of all.
  *
- * Usage: sim [seeds=N] [seed=K] [trace] */
+ * Usage: sim [seeds=N] [seed=K] [jobs=N] [all] [trace] */
 #include "world.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -235,6 +237,7 @@ static void choose_mood(struct world *w)
     m->passing = often(w, 60);
     m->produce_timeout = often(w, 40);
     m->refuse_record = often(w, 300);
+    m->read_error = often(w, 100);
     m->http_lost = often(w, 60);
     m->http_reset = often(w, 60);
     m->http_5xx = often(w, 60);
@@ -262,6 +265,10 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
     w->txn_timeout_ms = 15000;
     w->static_members = chance(w, 400);
     w->limit = limits[rnd(w, 3)];
+    w->policy = chance(w, 600)   ? DOUBT_PROBE
+                : chance(w, 500) ? DOUBT_REPORT
+                                 : DOUBT_RETRY;
+    w->dedupe_entries = chance(w, 100) ? 0 : 1000;
     w->big_answers = chance(w, 15);
     w->faults_end = between(w, 10000, 150000);
     choose_mood(w);
@@ -394,7 +401,7 @@ enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
 
 struct totals {
     int64_t seeds, commands, kills, rebalances, executions, ticks, freezes, cuts,
-        in_doubt, unknown, events, virtual_s;
+        in_doubt, unknown, events, virtual_s, looks, recovered, replayed, resent;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -411,12 +418,22 @@ static void add(struct totals *t, const struct world *w)
     t->unknown += w->unknown_ticks;
     t->events += w->events;
     t->virtual_s += w->now / 1000;
+    t->looks += w->looks;
+    t->recovered += w->recovered;
+    t->replayed += w->replayed;
+    t->resent += w->resent;
     for (size_t i = 0; i < w->n_lines; i++)
         for (size_t s = 0; s < N_SEEN; s++)
             if (strcmp(seen[s].what, w->lines[i].what) == 0 &&
                 (seen[s].a < 0 || seen[s].a == w->lines[i].a))
                 seen[s].count++;
 }
+
+struct run {
+    int64_t first, last, jobs;
+    bool single, print;
+    bool all; /* goes on after a seed that failed */
+};
 
 static bool all_seen(void)
 {
@@ -429,11 +446,12 @@ static bool all_seen(void)
     return all;
 }
 
-static bool run_seed(uint64_t seed, struct schemas *ss, bool print, uint64_t *hash,
-                     struct totals *t)
+static bool run_seed(uint64_t seed, struct schemas *ss, bool print, bool brief,
+                     uint64_t *hash, struct totals *t)
 {
     static struct world w;
     world_init(&w, seed, ss, print);
+    w.brief = brief;
     running = &w;
     run_world(&w);
     running = NULL;
@@ -479,50 +497,131 @@ static void report(const struct totals *t, double took_s)
 {
     printf("sim: %lld seeds, %lld commands, %lld executions, %lld IN_DOUBT, %lld ticks "
            "(%lld unknown), %lld kills, %lld freezes, %lld cuts, %lld rebalances, "
+           "%lld looks, %lld recovered, %lld sent again, %lld replayed, "
            "%lld virtual s; %.1f s, %.0f seeds/s\n",
            (long long)t->seeds, (long long)t->commands, (long long)t->executions,
            (long long)t->in_doubt, (long long)t->ticks, (long long)t->unknown,
            (long long)t->kills, (long long)t->freezes, (long long)t->cuts,
-           (long long)t->rebalances, (long long)t->virtual_s, took_s,
+           (long long)t->rebalances, (long long)t->looks, (long long)t->recovered,
+           (long long)t->resent, (long long)t->replayed, (long long)t->virtual_s, took_s,
            (double)t->seeds / took_s);
+}
+
+/* One process of several: every n-th seed. What it prints is kept until it ends. */
+struct share {
+    struct totals totals;
+    int64_t seen[N_SEEN];
+    bool failed;
+};
+
+static void run_seeds(const struct run *run, int64_t first, int64_t step,
+                      struct schemas *ss, struct share *own, const bool *stop)
+{
+    for (int64_t s = first; s <= run->last && (run->all || !*stop); s += step) {
+        uint64_t hash, again;
+        bool ok = run_seed((uint64_t)s, ss, run->print, run->all, &hash, &own->totals);
+        if (ok && (run->single || s % REPLAY_EVERY == 0)) {
+            (void)run_seed((uint64_t)s, ss, false, true, &again, &(struct totals){0});
+            ok = hash == again;
+            if (!ok)
+                printf("seed %lld: broken: a seed replays exactly\n", (long long)s);
+        }
+        own->failed |= !ok;
+        if (!ok && !run->all)
+            break;
+    }
+    for (size_t i = 0; i < N_SEEN; i++)
+        own->seen[i] = seen[i].count;
+}
+
+static void copy_out(FILE *from)
+{
+    char text[4096];
+    size_t n;
+    rewind(from);
+    while ((n = fread(text, 1, sizeof text, from)) > 0)
+        (void)fwrite(text, 1, n, stdout);
+    (void)fclose(from);
+}
+
+/* Forks share nothing but what is in `shares`; one that fails stops the others. */
+static bool run_jobs(const struct run *run, struct schemas *ss, struct totals *t)
+{
+    enum { JOBS_MAX = 16 };
+    struct {
+        bool stop;
+        struct share of[JOBS_MAX];
+    } *shares = mmap(NULL, sizeof *shares, PROT_READ | PROT_WRITE,
+                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    FILE *said[JOBS_MAX];
+    pid_t pids[JOBS_MAX];
+    int64_t jobs = run->jobs > JOBS_MAX ? JOBS_MAX : run->jobs;
+    bool ok = shares != MAP_FAILED;
+    (void)fflush(stdout);
+    for (int64_t j = 0; ok && j < jobs; j++) {
+        said[j] = tmpfile();
+        pids[j] = said[j] != NULL ? fork() : -1;
+        if (pids[j] < 0)
+            return false;
+        if (pids[j] > 0)
+            continue;
+        (void)dup2(fileno(said[j]), STDOUT_FILENO);
+        run_seeds(run, run->first + j, jobs, ss, &shares->of[j], &shares->stop);
+        (void)fflush(stdout);
+        shares->stop |= shares->of[j].failed;
+        _exit(shares->of[j].failed ? 1 : 0);
+    }
+    for (int64_t j = 0; ok && j < jobs; j++) {
+        int status = 1;
+        (void)waitpid(pids[j], &status, 0);
+        shares->of[j].failed |= status != 0;
+        shares->stop |= status != 0;
+        copy_out(said[j]);
+    }
+    for (int64_t j = 0; ok && j < jobs; j++) {
+        int64_t *sum = (int64_t *)t, *part = (int64_t *)&shares->of[j].totals;
+        for (size_t i = 0; i < sizeof *t / sizeof *sum; i++)
+            sum[i] += part[i];
+        for (size_t i = 0; i < N_SEEN; i++)
+            seen[i].count += shares->of[j].seen[i];
+    }
+    for (int64_t j = 0; ok && j < jobs; j++)
+        ok = !shares->of[j].failed;
+    return ok;
 }
 
 int main(int argc, char **argv)
 {
     int64_t seeds = 2000, seed = -1;
-    bool print = false;
+    struct run run = {.jobs = 1};
     struct totals t = {0};
     struct err e = ERR_INIT;
     double began_s = now_s();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "trace") == 0)
-            print = true;
+            run.print = true;
+        else if (strcmp(argv[i], "all") == 0)
+            run.all = true;
         else if (!is_word(argv[i], "seeds=", &seeds) &&
-                 !is_word(argv[i], "seed=", &seed)) {
-            fprintf(stderr, "usage: sim [seeds=N] [seed=K] [trace]\n");
+                 !is_word(argv[i], "seed=", &seed) &&
+                 !is_word(argv[i], "jobs=", &run.jobs)) {
+            fprintf(stderr, "usage: sim [seeds=N] [seed=K] [jobs=N] [all] [trace]\n");
             return 2;
         }
     }
     (void)signal(SIGABRT, on_abort);
     (void)signal(SIGSEGV, on_abort);
-    log_setup(print ? LOG_DEBUG : LOG_ERROR, LOG_TEXT);
-    log_buffered(!print);
+    log_setup(run.print ? LOG_DEBUG : LOG_ERROR, LOG_TEXT);
+    log_buffered(!run.print);
     struct schemas *ss = schemas_new(NULL, &e);
-    int64_t first = seed >= 0 ? seed : 1, last = seed >= 0 ? seed : seeds;
-    bool ok = true;
-    for (int64_t s = first; s <= last && ok; s++) {
-        uint64_t hash, again;
-        ok = run_seed((uint64_t)s, ss, print, &hash, &t);
-        if (!ok || (seed < 0 && s % REPLAY_EVERY != 0))
-            continue;
-        (void)run_seed((uint64_t)s, ss, false, &again, &(struct totals){0});
-        if (hash != again) {
-            printf("seed %lld: broken: a seed replays exactly\n", (long long)s);
-            ok = false;
-        }
-    }
+    run.single = seed >= 0;
+    run.first = run.single ? seed : 1;
+    run.last = run.single ? seed : seeds;
+    if (run.single || run.jobs < 1)
+        run.jobs = 1;
+    bool ok = run_jobs(&run, ss, &t);
     schemas_free(ss);
-    if (ok && seed < 0 && seeds >= SEEN_SEEDS)
+    if (ok && !run.single && seeds >= SEEN_SEEDS)
         ok = all_seen();
     report(&t, now_s() - began_s);
     return ok ? 0 : 1;

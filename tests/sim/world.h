@@ -2,11 +2,16 @@
  * and a clock that jumps from event to event. One seed decides everything, so a seed
  * replays exactly.
  *
- * world.c   events, chance, trace           broker.c   logs, transactions, group
- * client.c  what an instance knows of Kafka: the port, its Kafka thread, its membership
- * front.c   the HTTP port and Front          instance.c processes: turn, kill, stop,
- * freeze load.c    the commands                     checker.c  the promises sim.c main:
- * seeds, faults, the end */
+ * - world.c: events, chance, trace
+ * - broker.c: logs, transactions, offsets, group
+ * - client.c, thread.c: an instance's port to Kafka, its membership, its Kafka thread
+ * - front.c: the HTTP port and Front; lists.c: what its lists show
+ * - peek.c: which command a request belongs to
+ * - instance.c: processes: their turns, kill, stop, freeze
+ * - load.c: the commands
+ * - checker.c: the promises; reading.c: the ledger's string; looks.c: what a look
+ *   proves; twins.c: repeated ids
+ * - sim.c: main: seeds, faults, the end */
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
@@ -22,7 +27,9 @@ enum {
     SLOTS_MAX = 4, /* places for processes: an instance.id each */
     CMDS_MAX = 400,
     KEYS_MAX = 24,
-    CALLS_MAX = 16
+    CALLS_MAX = 16,
+    MADE_MAX = 16, /* things that one command makes, when it is sent again and again */
+    ROWS_MAX = 8   /* of a list's answer */
 };
 
 #define COMMANDS_TOPIC "commands"
@@ -96,8 +103,30 @@ struct send {
     uint64_t owner; /* number of the ownership under which it left */
     int64_t at;
     bool ended, get;
+    bool cut;     /* its success came without its body */
+    bool limited; /* 429 */
+    int64_t learnt_at;
     enum evidence evidence;
     int executions;
+};
+
+/* What one owner has learnt about a command from Front's lists. */
+enum look_end { LOOK_NONE, LOOK_ABSENT, LOOK_FOUND, LOOK_UNCLEAR, LOOK_REFUSED };
+struct looks {
+    uint64_t owner;
+    int life;
+    bool found_armed; /* in the string that it read then, with this lease */
+    int64_t read_at, lease;
+    enum look_end last;
+    int absent, failures;
+    int64_t asked_at, absent_at; /* the latter: when the first of these was learnt */
+    bool resent;                 /* it was sent again, because of them */
+    int64_t proved_at; /* they proved that it was not executed before that; 0: no */
+};
+
+/* A thing that Front has because of a command. */
+struct made {
+    int64_t at, visible_at;
 };
 
 struct cmd {
@@ -106,6 +135,11 @@ struct cmd {
     enum kind kind;
     const char *operation;
     char key_text[16];
+    /* Whose text it has: it is about the conversation of that number. */
+    int thing;
+    const char *id; /* the user's; NULL: none */
+    int policy;     /* of its header; -1: none */
+    bool proves;    /* absence of what it makes proves that it was not executed */
     struct str value;
     struct kafka_header headers[6];
     size_t n_headers;
@@ -116,15 +150,29 @@ struct cmd {
     /* what came of it */
     int results, dead_letters, replies; /* durable */
     int outcome;                        /* enum outcome of the result; -1: none */
+    bool replayed, recovered, reused;
+    const char *resource;  /* that its result names; NULL: none */
+    uint64_t answer_owner; /* who made its result durable */
+    int64_t answer_serial; /* the order of all results */
     int64_t answered_at;
     bool ever_armed;
     int sends, executions, refusals;
-    int64_t first_send, first_execution, visible_at;
+    int thing_done; /* executions of all that have its text */
+    struct made made[MADE_MAX];
+    int n_made;
+    int humans;    /* rows of the list that are not the API's */
+    bool stranger; /* a row of another program's */
+    /* By place: of the owner that its process is now, and was before. */
+    struct looks looks[SLOTS_MAX], before[SLOTS_MAX];
+    bool armed; /* in the durable string */
+    uint32_t arm_second;
+    int arm_slot, arm_life; /* who armed it last */
+    uint64_t delivered_to;  /* the last owner that got its record */
+    int64_t first_send, first_execution;
     int64_t arm_handed; /* when its arming was handed over; -1: not known */
     int64_t arm_over;   /* when an arming of before ceased to count */
     uint64_t arm_owner;
     uint64_t first_owner; /* who sent it first */
-    uint64_t doubt_owner; /* its position was read as ARMED by this ownership */
 };
 
 /* --- the broker --- */
@@ -132,10 +180,11 @@ struct cmd {
 enum entry_state { ENTRY_OPEN, ENTRY_COMMITTED, ENTRY_ABORTED, ENTRY_MARKER };
 struct entry {
     enum entry_state state;
-    int cmd;       /* which command it is, or answers */
-    int outcome;   /* results */
-    int txn;       /* whose transaction; -1: none */
-    int64_t epoch; /* and which */
+    int cmd;          /* which command it is, or answers */
+    int outcome;      /* results */
+    struct str value; /* results: as it was sent */
+    int txn;          /* whose transaction; -1: none */
+    int64_t epoch;    /* and which */
     int64_t serial;
 };
 struct log {
@@ -161,7 +210,7 @@ struct txn {
     bool pending; /* its offsets are not decided yet */
     struct log *touched[3 * PARTS_MAX + 4];
     int n_touched, markers_left;
-    int inst, life; /* who opened it: for the trace */
+    int inst, life; /* who opened it */
     int64_t handed; /* when the tick was handed over */
     uint64_t owner[PARTS_MAX];
 };
@@ -224,6 +273,7 @@ struct sent_output {
     int cmd, outcome;
     bool reply, dead, unknown;
     size_t size;
+    struct str value;
 };
 
 /* A request to the broker and its answer. */
@@ -239,6 +289,7 @@ struct rpc {
         RPC_COMMITTED,
         RPC_WATERMARKS,
         RPC_TOPIC,
+        RPC_READ,
         RPC_JOIN,
         RPC_HEARTBEAT,
         RPC_LEAVE
@@ -262,9 +313,11 @@ struct rpc {
     /* questions */
     int part;
     const char *topic;
-    int64_t offset, low, high, max_bytes;
+    int64_t offset, low, high, max_bytes; /* READ: low to high is asked for */
     int32_t count;
     const char *text;
+    struct str *values;
+    int n_values;
     bool first_reading;
     int64_t assignment;
 };
@@ -286,6 +339,8 @@ struct told { /* an event for the loop */
     char error[64];
     bool up;
     bool parts[PARTS_MAX];
+    struct str *values;
+    int n_values;
     struct kafka_tick *tick;
 };
 struct told_queue {
@@ -304,7 +359,7 @@ struct question {
     enum kafka_event_type type;
     int part;
     const char *topic;
-    int64_t assignment, due;
+    int64_t assignment, due, asked_at, low, high;
     bool first_reading;
 };
 
@@ -360,7 +415,10 @@ struct client {
     /* lent to the engine until the next call of next() */
     struct kafka_partition lent_parts[PARTS_MAX];
     char *lent_text;
+    void *lent_page;
     int lent_records;
+    /* The tail of its results could not be read: earlier results are not known. */
+    bool unseeded[PARTS_MAX];
 };
 
 struct http_sim; /* front.c */
@@ -414,6 +472,30 @@ void load_init(struct world *w);
 int load_find(const struct world *w, int part, int64_t offset); /* -1: no command */
 int load_number(const char *text);                              /* "cnv_17..." -> 17 */
 
+/* --- peek.c --- */
+
+/* The number of the command that this request is about, -1: none (GET /me). `look`: it
+ * looks for what a lost request of that command made. */
+int peek_command(const struct world *w, const struct http_call *call, bool *look);
+
+/* --- lists.c --- */
+
+struct row {
+    int cmd, made; /* cmd -1: nobody's command */
+    int64_t at;
+    bool api; /* has no author */
+};
+struct list {
+    struct row rows[ROWS_MAX];
+    int n;
+    bool whole;
+};
+/* What the list about this thing shows now, newest first. */
+struct list list_now(struct world *w, int thing);
+void list_print(const struct world *w, int thing, const struct list *list,
+                struct buf *out);
+const char *list_id(const struct world *w, int cmd, int made, char out[32]);
+
 /* --- the checker --- */
 
 /* Says the rule, prints the lines about it, ends this seed as failed. */
@@ -425,7 +507,14 @@ void check_send(struct world *w, struct send *s);
 void check_arming_over(struct world *w, uint64_t owner, int cmd);
 /* Partitions go back in order: nothing that could be finished is left. */
 void check_unassign(struct world *w, const struct instance *in);
-void check_execution(struct world *w, struct send *s);
+/* What the execution makes is to be seen `fair_until` at the latest, where that matters.
+ */
+void check_execution(struct world *w, struct send *s, int64_t fair_until);
+/* looks.c: a look about this command leaves; and what it brought (list NULL: nothing;
+ * refused: and never will). */
+void look_begins(struct world *w, const struct instance *in, int cmd);
+void look_ends(struct world *w, const struct instance *in, int cmd,
+               const struct list *list, bool refused, bool counts);
 void check_durable(struct world *w, int slot, const struct txn *t);
 void check_read_position(struct world *w, struct instance *in, int part, const char *text,
                          int64_t line);
@@ -437,7 +526,7 @@ bool check_all_lines(const struct world *w); /* they stand at the ends of the lo
 
 struct mood { /* per mille, or ms; drawn once from the seed */
     int slow_wire, late_marker, slow_commit, indefinite, passing, produce_timeout,
-        refuse_record;
+        refuse_record, read_error;
     int http_lost, http_reset, http_5xx, http_5xx_done, http_429, http_late, http_head,
         http_connect_fail, http_slow;
 };
@@ -454,7 +543,7 @@ struct world {
     struct line *lines;
     size_t n_lines, cap_lines;
     uint64_t hash;
-    bool print;
+    bool print, brief; /* brief: a failed seed prints no trace */
 
     int n_parts, n_slots;
     int64_t session_ms, heartbeat_ms, rebalance_ms, txn_timeout_ms;
@@ -464,6 +553,9 @@ struct world {
     bool big_answers;
     bool calm, over; /* no more faults; no more starts */
     int64_t limit;   /* Front's quota */
+    enum in_doubt_policy policy;
+    int64_t dedupe_entries;
+    int twins; /* per mille of the commands that say what another said */
 
     struct broker broker;
     struct instance instances[SLOTS_MAX];
@@ -475,14 +567,14 @@ struct world {
     struct {
         int64_t line;
         const char *text;
-        int slot;
+        int slot, life;
         uint64_t owner;
     } durable[PARTS_MAX];
     bool expired[PARTS_MAX];
 
     bool failed;
     int64_t kills, rebalances, executions, ticks, freezes, cuts, in_doubt, unknown_ticks;
-    int64_t stops, events, turns;
+    int64_t stops, events, turns, looks, recovered, replayed, resent;
 };
 
 #endif

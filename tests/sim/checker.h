@@ -1,0 +1,51 @@
+/* What the files of the checker share. */
+#ifndef SIM_CHECKER_H
+#define SIM_CHECKER_H
+
+#include "world.h"
+
+#include "codec/records/result.h"
+
+/* --- reading.c --- */
+
+enum { READING_SPAN = 8192 };
+
+struct reading {
+    int64_t line, lease_ms;
+    bool done[READING_SPAN];
+    bool armed[READING_SPAN];
+    uint32_t second[READING_SPAN];
+};
+
+/* NULL: read; else what is wrong. */
+const char *reading_of(const char *text, int64_t line, struct reading *r);
+bool reading_done(const struct reading *r, int64_t offset);
+bool reading_armed(const struct reading *r, int64_t offset);
+uint32_t reading_second(const struct reading *r, int64_t offset); /* of one armed */
+
+/* --- looks.c --- */
+
+/* What is done when nobody knows whether it was executed. */
+enum in_doubt_policy look_policy(const struct world *w, const struct cmd *c);
+/* Of this owner, which is or was the process at this place. */
+struct looks *looks_of(struct cmd *c, int slot, uint64_t owner);
+/* ... has it found it armed; did its looks prove that this was not executed? */
+bool look_found_armed(const struct cmd *c, int slot, uint64_t owner);
+bool look_proves(const struct cmd *c, int slot, uint64_t owner, const struct send *s);
+/* ... and that nothing was, whether anything was sent or not? */
+bool look_proved(const struct cmd *c, int slot, uint64_t owner);
+/* Its result says IN_DOUBT. */
+void look_judge_doubt(struct world *w, int slot, const struct cmd *c);
+/* This owner found it armed, and the lease has passed since it read that. */
+bool look_lease_over(const struct world *w, const struct cmd *c, int slot,
+                     uint64_t owner);
+/* ... or it is 10 s since its own process learnt that a request was lost. */
+bool look_waited(const struct world *w, const struct instance *in, const struct cmd *c);
+
+/* --- twins.c --- */
+
+void twins_send(struct world *w, const struct send *s);
+/* Its result has become durable, and is noted in `c`. */
+void twins_result(struct world *w, int slot, const struct cmd *c);
+
+#endif
