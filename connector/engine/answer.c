@@ -146,10 +146,19 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output)
         slot->outputs[0].value = STR_NULL;
         return;
     }
-    struct result res;
+    struct result res, full;
+    struct err e = ERR_INIT;
     start_result(en, slot, slot->outcome, &res);
     if (slot->outcome != SUCCEEDED)
         res.error.kind = STR_LIT("too-large");
+    /* What a later command is compared with stays. */
+    if (result_decode(en->ss, slot->outputs[0].value, &slot->arena, &full, &e) == 0) {
+        res.resource_id = full.resource_id;
+        res.error.kind = full.error.kind;
+        res.http_status = full.http_status;
+        res.replayed = full.replayed;
+        res.recovered = full.recovered;
+    }
     slim(&res);
     encode(en, slot, &res);
     if (slot->slimmed)
@@ -160,6 +169,11 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output)
 static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
                          struct result *res)
 {
+    /* With `retry` an earlier call may have been executed, whatever came of the last. */
+    if (outcome == FAILED && slot->doubt != NULL && slot->doubt->retry) {
+        outcome = IN_DOUBT;
+        metric_add(metrics_get(en->metrics, M_IN_DOUBT, "reported", NULL), 1);
+    }
     *res =
         (struct result){.command_id = slot->command_id,
                         .operation = slot->operation.ptr ? slot->operation : STR_LIT(""),

@@ -412,7 +412,7 @@ static void call_done(struct http_call *http)
     quota_answered(en->quota, call->ticket, http->gate_opened, head ? &http->head : NULL,
                    en->now);
     if (head && http->head.date_ms > 0)
-        en->front_ahead_ms = http->head.date_ms - clock_wall(en->clock);
+        en->front_ahead_ms = http->head.date_ms - clock_boot(en->clock);
     count_call(en, call);
     if (slot != NULL) {
         slot->call = NULL;

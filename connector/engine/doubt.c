@@ -20,6 +20,8 @@ static void judge(struct engine *en, struct slot *slot);
 static bool is_known(void *arg, const struct probe_row *row);
 static void drop_known(struct engine *en, struct doubt *d);
 static bool contested(struct engine *en, const struct slot *slot);
+static bool may_be_alike(const struct slot *other, const struct slot *slot);
+static bool has_unnamed(struct engine *en, const struct slot *slot);
 static void look_later(struct engine *en, struct slot *slot);
 static void give_up(struct engine *en, struct slot *slot);
 static void send_again(struct engine *en, struct slot *slot);
@@ -167,6 +169,8 @@ static void judge(struct engine *en, struct slot *slot)
     v = probe_judge(&d->probe);
     if (v == PROBE_FOUND && !slot->part->seeded && slot->found_armed)
         v = PROBE_OPEN; /* it may be that of a result we do not know of */
+    if (v == PROBE_FOUND && has_unnamed(en, slot))
+        v = PROBE_OPEN;
     if (v == PROBE_FOUND && contested(en, slot)) {
         if (d->looks < LOOKS_MAX) {
             look_later(en, slot);
@@ -227,14 +231,37 @@ static void drop_known(struct engine *en, struct doubt *d)
     d->probe.n_rows = n;
 }
 
-/* The row may be that of a call of ours that runs and was not answered yet. */
+/* The row may be that of another call of ours: one that runs, or of which nobody knows
+ * either whether it was executed. */
 static bool contested(struct engine *en, const struct slot *slot)
 {
+    static const enum slot_state open[] = {SLOT_CALLING, SLOT_DOUBT,  SLOT_LOOKUP,
+                                           SLOT_PROBING, SLOT_ORPHAN, SLOT_QUEUED,
+                                           SLOT_TOPIC};
     const struct slot *other;
 
-    TAILQ_FOREACH (other, &en->lists[SLOT_CALLING], link)
-        if (other->req.row == slot->req.row &&
-            strcmp(other->req.path, slot->req.path) == 0)
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)
+        TAILQ_FOREACH (other, &en->lists[open[i]], link)
+            if (other != slot && may_be_alike(other, slot))
+                return true;
+    return false;
+}
+
+static bool may_be_alike(const struct slot *other, const struct slot *slot)
+{
+    if (!other->opened)
+        return other->found_armed; /* nobody knows yet what it is */
+    return other->req.row == slot->req.row &&
+           strcmp(other->req.path, slot->req.path) == 0;
+}
+
+/* ... or of one whose result could not name it. */
+static bool has_unnamed(struct engine *en, const struct slot *slot)
+{
+    const struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (seen_unnamed(part->seen, str_of(slot->digest), slot->req.last_param))
             return true;
     return false;
 }

@@ -126,6 +126,8 @@ static void open_slot(struct engine *en, struct slot *slot)
     }
     if (check_reply(en, slot, &e))
         refuse(slot, "reply-topic", e.text);
+    if (slot->found_armed)
+        repeats_hold(en, slot);
     intake_ready(en, slot);
 }
 

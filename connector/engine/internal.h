@@ -130,9 +130,10 @@ struct engine {
     struct timer me_timer;
     int me_tries;
     int me_status;
-    int64_t front_ahead_ms; /* Front's clock minus ours */
-    int vt[QUOTA_CLASSES];  /* weighted turns of the classes */
-    bool tick_awaited;      /* the next call waits for a tick to be committed */
+    int64_t
+        front_ahead_ms; /* Front's clock minus our boot's, which nobody sets; 0: none */
+    int vt[QUOTA_CLASSES]; /* weighted turns of the classes */
+    bool tick_awaited;     /* the next call waits for a tick to be committed */
 
     /* reply topics */
     regex_t reply_regex;

@@ -88,6 +88,23 @@ const struct seen_entry *seen_find(const struct seen *sn, struct str command_id)
     return k != NULL ? &k->entry : NULL;
 }
 
+bool seen_unnamed(const struct seen *sn, struct str digest, struct str param)
+{
+    size_t i;
+
+    for (i = 0; i < sn->entries && sn->ring[i] != NULL; i++) {
+        const struct seen_entry *entry = &sn->ring[i]->entry;
+        bool unnamed = entry->outcome == IN_DOUBT ||
+                       (entry->outcome == SUCCEEDED &&
+                        (entry->resource_id.ptr == NULL ||
+                         (param.ptr != NULL && str_eq(entry->resource_id, param))));
+
+        if (unnamed && entry->digest.ptr != NULL && str_eq(entry->digest, digest))
+            return true;
+    }
+    return false;
+}
+
 bool seen_made(const struct seen *sn, struct str resource_id)
 {
     struct kept *k = NULL;

@@ -27,6 +27,9 @@ void seen_free(struct seen *sn);
 void seen_add(struct seen *sn, const struct seen_entry *entry);
 /* The newest with this id, or NULL; valid until the next seen_add. */
 const struct seen_entry *seen_find(const struct seen *sn, struct str command_id);
+/* Was a command of this content answered without a name for what it made: IN_DOUBT, or
+ * SUCCEEDED with only `param`, of its own request? What it made may come to light. */
+bool seen_unnamed(const struct seen *sn, struct str digest, struct str param);
 /* Is this the resource of one of them? */
 bool seen_made(const struct seen *sn, struct str resource_id);
 

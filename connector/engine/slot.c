@@ -127,7 +127,10 @@ void slot_open_again(struct engine *en, struct slot *slot)
     if (slot->to_open)
         return;
     slot->to_open = true;
-    TAILQ_INSERT_TAIL(&en->opening, slot, in_opening);
+    if (slot->found_armed) /* it takes its id before another one can be begun with it */
+        TAILQ_INSERT_HEAD(&en->opening, slot, in_opening);
+    else
+        TAILQ_INSERT_TAIL(&en->opening, slot, in_opening);
 }
 
 void slot_leave_lane(struct engine *en, struct slot *slot)

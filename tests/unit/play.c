@@ -14,6 +14,12 @@ static int64_t clock_of(void *arg)
     return ((struct play *)arg)->now;
 }
 
+static int64_t wall_of(void *arg)
+{
+    const struct play *p = arg;
+    return p->now + p->wall_jump;
+}
+
 static bool next_event(void *self, struct kafka_event *ev)
 {
     struct play *p = self;
@@ -171,7 +177,8 @@ static bool end_call(struct play *p, enum http_end end, int status, const char *
                                     .limit = 1000000,
                                     .remaining = 999999,
                                     .reset = -1,
-                                    .retry_after = -1};
+                                    .retry_after = -1,
+                                    .date_ms = opened ? p->front_date : 0};
     buf_fini(&call->body_in);
     buf_init(&call->body_in, 4096);
     if (opened)
@@ -225,7 +232,7 @@ struct play *play_new(void)
     p->ss = schemas_new(NULL, &e);
     p->now = 1000000;
     p->log_high = 1000000;
-    p->clock = (struct clock){clock_of, clock_of, clock_of, p};
+    p->clock = (struct clock){clock_of, clock_of, wall_of, p};
     p->part = (struct kafka_partition){commands_topic, 0};
     p->options = (struct engine_options){.group_id = "g",
                                          .instance_id = "i",

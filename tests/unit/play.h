@@ -12,7 +12,9 @@
 enum { EVENTS_MAX = 64, CALLS_MAX = 16, SESSION_MS = 45000 };
 
 struct play {
-    int64_t now; /* all three clocks */
+    int64_t now;        /* all three clocks */
+    int64_t wall_jump;  /* ... but somebody set the wall clock */
+    int64_t front_date; /* that Front's answers say; 0: none */
     struct clock clock;
     struct kafka_event events[EVENTS_MAX];
     size_t n_events, next_event;
