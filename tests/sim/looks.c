@@ -94,13 +94,17 @@ static bool is_known(const struct world *w, const struct instance *in,
     return c->answer_owner == in->k.owner || !in->k.unseeded[about->part];
 }
 
-/* Another one of the same text whose outcome nobody knows may have made it. */
+/* Another one of the same text may have made it: nobody knows its outcome, or its result
+ * does not say what it made. */
 static bool is_contested(const struct world *w, const struct cmd *about)
 {
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *c = &w->cmds[i];
         if (i != about->index && c->thing == about->thing && c->offset >= 0 &&
-            !c->aborted && (c->results == 0 || c->outcome == IN_DOUBT))
+            !c->aborted &&
+            (c->results == 0 || c->outcome == IN_DOUBT ||
+             (c->outcome == SUCCEEDED &&
+              (c->resource == NULL || strncmp(c->resource, "cnv_", 4) == 0))))
             return true;
     }
     return false;
@@ -183,7 +187,11 @@ void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
     if (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_DONE)
         broken(w, "what is known to be executed is not IN_DOUBT", slot, c->part, c->index,
                "its answer said so");
-    if (policy == DOUBT_RETRY && !all_tried(w, in, c))
+    /* Or when the last one was refused, or its time is over: of the first nobody knows.
+     */
+    bool last_one = all_tried(w, in, c) || c->deadline != 0 ||
+                    (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_NOT);
+    if (policy == DOUBT_RETRY && !last_one)
         broken(w, "with retry IN_DOUBT comes last", slot, c->part, c->index,
                "it was not sent as often as it may be");
     if (policy != DOUBT_PROBE || !has_list(c))
