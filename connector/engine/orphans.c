@@ -72,16 +72,18 @@ bool orphans_return(struct engine *en, struct part *part, const struct kafka_rec
     bool same =
         how != LEDGER_DONE_BEFORE && armed == slot->armed &&
         (!armed || ledger_arm_second(&part->ledger, rec->offset) == slot->arm_second);
-    if (!same || (slot->kept_state == SLOT_CALLING && !lanes_push(en->lanes, slot))) {
+    /* Of its key an earlier one may be open again: then it has to wait as a new one. */
+    if (!same || !lanes_push(en->lanes, slot)) {
         drop(en, slot);
         return false;
     }
     timer_cancel(&en->timers, &slot->timer);
     slot_attach(en, slot, part);
     slot_move(en, slot, slot->kept_state);
-    if (slot->kept_state == SLOT_ANSWERED)
+    if (slot->kept_state == SLOT_ANSWERED) {
+        slot_leave_lane(en, slot);
         know_again(en, slot);
-    else
+    } else
         resume_call(en, slot);
     return true;
 }

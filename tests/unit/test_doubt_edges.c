@@ -225,6 +225,47 @@ static void with_retry_a_refusal_leaves_the_first_in_doubt(void **state)
     arena_fini(&a);
 }
 
+/* The first was refused, which is known anew at once; but behind the second's answer. */
+static void what_outlives_its_partition_does_not_overtake_its_key(void **state)
+{
+    struct play *p = *state;
+    struct arena a;
+    struct result res;
+    struct err e = ERR_INIT;
+    arena_init(&a, 0);
+    command(p, 0, "another key", patch);
+    until_calls(p, 1);
+    assert_true(answer(p, 200, "{}"));
+    (void)result_shown(p, &a);
+    p->committed = 1;
+    end_tick(p, TICK_COMMITTED);
+    command(p, 1, "k", bad);
+    command(p, 2, "k", patch);
+    assert_int_equal(p->n_calls, 1);
+    assert_true(answer(p, 200, "{}"));
+    turn(p);
+    end_tick(p, TICK_STALE);
+    push(p, (struct kafka_event){.type = KAFKA_LOST, .parts = &p->part, .n_parts = 1});
+    turn(p);
+    count_is(p, "orphan", 1);
+    push(p, (struct kafka_event){
+                .type = KAFKA_ASSIGN, .parts = &p->part, .n_parts = 1, .assignment = 2});
+    turn(p);
+    for (int i = 0; i < 2; i++) {
+        struct kafka_event ev = {.type = KAFKA_RECORD};
+        ev.record = (struct kafka_record){.at = p->part,
+                                          .offset = i + 1,
+                                          .timestamp_ms = p->now,
+                                          .key = STR_LIT("k"),
+                                          .value = str_of(i == 0 ? bad : patch)};
+        push(p, ev);
+    }
+    (void)result_shown(p, &a);
+    assert_int_equal(result_decode(p->ss, p->tick->outputs[0].value, &a, &res, &e), 0);
+    assert_int_equal(res.outcome, REJECTED);
+    arena_fini(&a);
+}
+
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, play_set_up, play_tear_down)
 #define OWN(f) cmocka_unit_test_teardown(f, play_tear_down)
 
@@ -237,6 +278,7 @@ int main(void)
         PLAY(a_row_that_one_without_a_resource_may_have_made_is_nobodys),
         OWN(what_was_found_armed_holds_its_id),
         PLAY(a_result_that_was_made_smaller_still_says_what_it_made),
+        PLAY(what_outlives_its_partition_does_not_overtake_its_key),
         OWN(with_retry_a_refusal_leaves_the_first_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
