@@ -84,7 +84,7 @@ void doubt_answered(struct engine *en, struct slot *slot, struct call *call)
         look_failed(en, slot, call, v);
         return;
     }
-    d->failures = 0;
+    d->failures = d->tries = 0;
     d->calls++;
     next = probe_answer(&d->probe, buf_str(&call->http.body_in), &slot->arena);
     if (next == PROBE_MORE && d->calls < PROBE_CALLS_MAX)
@@ -140,11 +140,14 @@ static void look_failed(struct engine *en, struct slot *slot, const struct call 
 {
     struct doubt *d = slot->doubt;
     struct retry_policy policy = dispatch_retry_policy(en);
+
+    d->tries++;
+    d->failures += v != REPLY_NOT_SENT;
     struct retry_case c = {.klass = CLASS_A,
                            .verdict = v,
                            .body_lost = call->http.end != HTTP_ANSWERED,
-                           .attempts = ++d->failures,
-                           .tries = d->failures,
+                           .attempts = d->failures,
+                           .tries = d->tries,
                            .first_try_ms = d->since,
                            .now_ms = en->now,
                            .deadline_ms = INT64_MAX,

@@ -66,6 +66,7 @@ struct part {
     struct slot *ids;     /* commands in flight, by their user's id */
     bool fresh;           /* no position was ever committed */
     bool lost;            /* and yet there is a result of it */
+    int64_t ends_again;   /* STARTING: the log's ends are asked for again; 0: no */
     int64_t gap_end;      /* commands before it were deleted unread; 0: none */
     bool seeded;          /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */

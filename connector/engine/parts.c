@@ -11,12 +11,14 @@
     300 /* partitions whose position is late are assigned later                          \
          */
 #define LAST_TICK_MS 60000
+#define ENDS_AGAIN_MS 1000
 
 static struct part *part_new(struct engine *en, struct kafka_partition at);
 static void part_free(struct engine *en, struct part *part);
 static void start_at(struct part *part, int64_t offset);
 static void tell_gap(struct engine *en, struct part *part);
 static void drop_slots(struct engine *en, struct part *part, const char *reason);
+static void ask_ends_again(struct engine *en, struct part *part);
 static bool all_answered(const struct engine *en);
 static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
@@ -97,7 +99,10 @@ void parts_watermarks(struct engine *en, const struct kafka_event *ev)
     if (repeats_watermarks(en, ev) || part == NULL || part->state != PART_STARTING)
         return;
     if (ev->error[0] != 0) {
-        parts_stop(part, "the ends of the log cannot be read: %s", ev->error);
+        log_warn("partition.ends",
+                 "%s/%d: the ends of the log cannot be read, asking again: %s",
+                 part->at.topic, part->at.partition, ev->error);
+        part->ends_again = en->now + ENDS_AGAIN_MS;
         return;
     }
     if (part->fresh)
@@ -167,9 +172,20 @@ void parts_turn(struct engine *en)
     TAILQ_FOREACH (part, &en->parts, link) {
         if (part->state == PART_LIVE)
             flow(en, part);
+        else if (part->state == PART_STARTING)
+            ask_ends_again(en, part);
         else if (part->state == PART_STOPPED && !en->tick_running)
             drop_slots(en, part, "revoked"); /* nothing of it is committed any more */
     }
+}
+
+/* While one is STARTING there is a turn every ASSIGN_PATIENCE_MS. */
+static void ask_ends_again(struct engine *en, struct part *part)
+{
+    if (part->ends_again == 0 || en->now < part->ends_again)
+        return;
+    part->ends_again = 0;
+    en->kafka.watermarks(en->kafka.self, part->at);
 }
 
 /* A time that has passed is waited for no more: what follows comes with an event. */

@@ -18,6 +18,7 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
 static void unseeded(struct engine *en, struct part *part, const char *why);
 static struct part *seeding_part(struct engine *en, struct kafka_partition results,
                                  int64_t from);
+static bool says_something(const struct part *part, const struct result *res);
 static bool repeatable(const struct engine *en, const struct slot *slot,
                        const struct seen_entry *entry);
 
@@ -143,8 +144,7 @@ void repeats_answered(struct engine *en, struct slot *slot, const struct result 
                                .outcome = res->outcome,
                                .http_status = res->http_status};
 
-    /* A refusal of a used id says nothing of the command that has it. */
-    if (!res->replayed && !str_is(res->error.kind, "command-id-reused"))
+    if (says_something(slot->part, res))
         seen_add(slot->part->seen, &entry);
     repeats_release(en, slot);
 }
@@ -189,9 +189,8 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
     char own[300];
 
     if (rec->value.ptr == NULL || result_decode(en->ss, rec->value, a, &res, &e) ||
-        res.replayed || !str_is(res.source_topic, part->at.topic) ||
-        res.source_partition != part->at.partition ||
-        str_is(res.error.kind, "command-id-reused"))
+        !str_is(res.source_topic, part->at.topic) ||
+        res.source_partition != part->at.partition || !says_something(part, &res))
         return;
     part->lost = part->fresh && !en->o.start_given;
     snprintf(own, sizeof own, "%s/%d/%lld", part->at.topic, part->at.partition,
@@ -205,6 +204,14 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
                                               .error_kind = res.error.kind,
                                               .outcome = res.outcome,
                                               .http_status = res.http_status});
+}
+
+/* Of the command that has this id. A refusal of one that came later with a used id, for
+ * its content or whatever else, says nothing of it. */
+static bool says_something(const struct part *part, const struct result *res)
+{
+    return !res->replayed && !str_is(res->error.kind, "command-id-reused") &&
+           (res->outcome != REJECTED || seen_find(part->seen, res->command_id) == NULL);
 }
 
 /* Its commands run all the same: ids answered before this start are not known. */

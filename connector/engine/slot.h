@@ -50,7 +50,8 @@ struct doubt {
     bool resent;   /* a look proved that it was not executed, once already */
     bool retry;    /* the user chose to send it again */
     int calls;     /* of this look */
-    int looks, failures;
+    int looks;
+    int failures, tries; /* since the last answer: that may have reached Front; all */
     int64_t since;
     const char *kind, *text; /* of the IN_DOUBT it may end as */
 };

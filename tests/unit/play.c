@@ -79,6 +79,12 @@ static void on_watermarks(void *self, struct kafka_partition at)
 {
     struct play *p = self;
     bool results = at.topic != commands_topic;
+    if (!results && p->ends_fail > 0) {
+        p->ends_fail--;
+        push(p, (struct kafka_event){
+                    .type = KAFKA_WATERMARKS, .at = at, .error = "timed out"});
+        return;
+    }
     push(p, (struct kafka_event){.type = KAFKA_WATERMARKS,
                                  .at = at,
                                  .low = results ? 0 : p->log_low,

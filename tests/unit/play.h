@@ -28,7 +28,8 @@ struct play {
     int64_t log_low, log_high; /* of the commands */
     int64_t committed;         /* what the group says of the partition */
     struct str metadata;
-    bool silent; /* the group does not answer */
+    bool silent;   /* the group does not answer */
+    int ends_fail; /* so often the ends of the commands cannot be read */
     struct engine_options options;
     struct schemas *ss;
     struct engine *en;

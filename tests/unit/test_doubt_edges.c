@@ -35,6 +35,23 @@ static void wait_ms(struct play *p, int64_t ms)
         end_tick(p, TICK_COMMITTED);
 }
 
+/* The command with a header. */
+static void command_with(struct play *p, int64_t offset, const char *text,
+                         const char *name, const char *value)
+{
+    struct kafka_header header = {str_of(name), str_of(value)};
+    struct kafka_event ev = {.type = KAFKA_RECORD};
+    ev.record = (struct kafka_record){.at = p->part,
+                                      .offset = offset,
+                                      .timestamp_ms = p->now,
+                                      .key = STR_LIT("k"),
+                                      .value = str_of(text),
+                                      .headers = &header,
+                                      .n_headers = 1};
+    push(p, ev);
+    turn(p);
+}
+
 /* The next result; its tick is left as it is. */
 static struct result result_shown(struct play *p, struct arena *a)
 {
@@ -107,16 +124,7 @@ static void a_row_is_nobodys(struct play *p, enum http_end first)
 {
     struct arena a;
     arena_init(&a, 0);
-    struct kafka_header report = {STR_LIT("on-in-doubt"), STR_LIT("report")};
-    struct kafka_event ev = {.type = KAFKA_RECORD};
-    ev.record = (struct kafka_record){.at = p->part,
-                                      .timestamp_ms = p->now,
-                                      .key = STR_LIT("k"),
-                                      .value = str_of(post),
-                                      .headers = &report,
-                                      .n_headers = 1};
-    push(p, ev);
-    turn(p);
+    command_with(p, 0, post, "on-in-doubt", "report");
     until_calls(p, 1);
     lose(p, first, first == HTTP_LOST ? 0 : 201);
     assert_int_equal(result_shown(p, &a).outcome,
@@ -266,6 +274,66 @@ static void what_outlives_its_partition_does_not_overtake_its_key(void **state)
     arena_fini(&a);
 }
 
+/* The first stays what a repeat is answered from. */
+static void a_refused_repeat_changes_nothing(void **state)
+{
+    struct play *p = *state;
+    struct arena a;
+    arena_init(&a, 0);
+    command(p, 0, "k", WITH_ID);
+    until_calls(p, 1);
+    assert_true(answer(p, 201, ROW("com_1")));
+    assert_int_equal(result_shown(p, &a).outcome, SUCCEEDED);
+    end_tick(p, TICK_COMMITTED);
+    command_with(p, 1, WITH_ID, "priority", "urgent");
+    assert_int_equal(result_shown(p, &a).outcome, REJECTED);
+    end_tick(p, TICK_COMMITTED);
+    command(p, 2, "k", WITH_ID);
+    assert_true(result_shown(p, &a).replayed);
+    assert_int_equal(p->n_calls, 0);
+    arena_fini(&a);
+}
+
+/* What provably did not leave is no try: Front was not asked. */
+static void looks_that_never_left_are_not_counted(void **state)
+{
+    struct play *p = play_new();
+    *state = p;
+    p->options.retry_max_attempts = 2;
+    play_start(p);
+    command(p, 0, "k", post);
+    until_calls(p, 1);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10000);
+    for (int i = 0; i < 3; i++) {
+        until_calls(p, 1);
+        lose(p, HTTP_NOT_SENT, 0);
+        wait_ms(p, 10);
+    }
+    until_calls(p, 1);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10);
+    until_calls(p, 1);
+    assert_int_equal(p->calls[0]->method, HTTP_GET);
+}
+
+/* The brokers may be away for long while a partition is taken over. */
+static void ends_that_cannot_be_read_are_asked_for_again(void **state)
+{
+    struct play *p = play_new();
+    struct arena a;
+    *state = p;
+    arena_init(&a, 0);
+    p->ends_fail = 3;
+    play_start(p);
+    for (int i = 0; i < 10; i++)
+        wait_ms(p, 1000);
+    assert_int_equal(p->ends_fail, 0);
+    command(p, 0, "k", bad);
+    assert_int_equal(result_shown(p, &a).outcome, REJECTED);
+    arena_fini(&a);
+}
+
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, play_set_up, play_tear_down)
 #define OWN(f) cmocka_unit_test_teardown(f, play_tear_down)
 
@@ -279,6 +347,9 @@ int main(void)
         OWN(what_was_found_armed_holds_its_id),
         PLAY(a_result_that_was_made_smaller_still_says_what_it_made),
         PLAY(what_outlives_its_partition_does_not_overtake_its_key),
+        PLAY(a_refused_repeat_changes_nothing),
+        OWN(looks_that_never_left_are_not_counted),
+        OWN(ends_that_cannot_be_read_are_asked_for_again),
         OWN(with_retry_a_refusal_leaves_the_first_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
