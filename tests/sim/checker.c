@@ -41,12 +41,14 @@ static void check_lane(struct world *w, const struct send *s)
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *o = &w->cmds[i];
         /* What had expired in memory may be alive for the next owner, whose wall clock is
-         * another. And a read may come from one that does not know yet that it has
-         * lost the partition: the gate holds only what changes something. */
+         * another; and what was answered in memory as a repeat, or refused as a used id,
+         * may have to be executed when that answer is lost. And a read may come from one
+         * that does not know yet that it has lost the partition: the gate holds only what
+         * changes something. */
         bool reads = c->kind == KIND_READ || o->kind == KIND_READ;
         if (c->sends == 0 && c->deadline == 0 && same_lane(c, o) &&
             o->offset > c->offset && o->sends > 0 &&
-            (!reads || o->first_owner == s->owner) &&
+            (!reads || o->first_owner == s->owner) && !twins_any(w, c) &&
             !(w->instances[s->inst].was_deaf && o->first_owner > s->owner))
             broken(w, "a key's commands are sent in order", s->inst, c->part, c->index,
                    "#%d, which is later, was sent before", i);
@@ -268,9 +270,13 @@ static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t
         look_judge_doubt(w, slot, c);
     if (outcome == SUCCEEDED && done == 0 && c->kind != KIND_READ && !c->missing)
         broken(w, "SUCCEEDED is true", slot, c->part, c->index, "never executed");
-    if (outcome == REJECTED && was_sent(w, c, owner))
+    /* With retry a call that is to be sent again is not armed meanwhile: a new owner does
+     * not know of the first. */
+    bool forgotten = look_policy(w, c) == DOUBT_RETRY && c->first_owner != owner &&
+                     !look_found_armed(c, slot, owner);
+    if (outcome == REJECTED && !forgotten && was_sent(w, c, owner))
         broken(w, "REJECTED costs no request", slot, c->part, c->index, "sent");
-    if ((outcome == FAILED || outcome == EXPIRED) && c->kind == KIND_ONCE &&
+    if ((outcome == FAILED || outcome == EXPIRED) && c->kind == KIND_ONCE && !forgotten &&
         !all_refused(w, c->index, slot, owner))
         broken(w, "FAILED means not executed", slot, c->part, c->index,
                "%s though nobody knows", outcome_names[outcome]);
@@ -535,12 +541,13 @@ static void check_order_of_executions(struct world *w)
         for (int j = 0; j < w->n_cmds; j++) {
             const struct cmd *a = &w->cmds[i], *b = &w->cmds[j];
             /* Of what did not succeed, a late execution may come at any time. And what
-             * was refused lets its successor go before the refusal is durable: after a
-             * crash it is tried again, behind it. */
+             * was refused, IN_DOUBT or a repeat lets its successor go before that is
+             * durable: after a crash it is tried again, behind it. */
             if (same_lane(a, b) && a->offset < b->offset && a->outcome == SUCCEEDED &&
                 a->first_execution >= 0 && b->first_execution >= 0 &&
                 b->first_execution < a->first_execution && a->deadline == 0 &&
-                !was_refused(w, i))
+                !was_refused(w, i) && !(a->kind == KIND_ONCE && a->sends > 1) &&
+                !twins_any(w, a))
                 broken(w, "a key's commands are executed in order", -1, a->part, i,
                        "#%d, which is later, was executed before", j);
         }

@@ -44,6 +44,8 @@ bool look_waited(const struct world *w, const struct instance *in, const struct 
 
 /* --- twins.c --- */
 
+/* Is there another command with its id? */
+bool twins_any(const struct world *w, const struct cmd *c);
 void twins_send(struct world *w, const struct send *s);
 /* Its result has become durable, and is noted in `c`. */
 void twins_result(struct world *w, int slot, const struct cmd *c);

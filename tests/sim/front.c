@@ -25,6 +25,7 @@ struct http_sim {
     int cmd;   /* whose own request it is; -1: a look, or GET /me */
     int about; /* a look: which command it is about; else -1 */
     int thing; /* what it names; -1: nothing */
+    uint64_t owner;
     struct list list;
     bool has_list;
     int made; /* what its execution made; -1: not executed */
@@ -195,6 +196,7 @@ static int port_start(void *self, struct http_call *call)
                             .in = in,
                             .cmd = look ? -1 : cmd,
                             .about = look ? cmd : -1,
+                            .owner = in->k.owner,
                             .thing = load_number(call->path),
                             .made = -1};
     if (hs->thing < 0 && call->body.ptr != NULL)

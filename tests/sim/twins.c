@@ -16,6 +16,14 @@ static bool same_text(const struct cmd *a, const struct cmd *b)
     return str_eq(a->value, b->value);
 }
 
+bool twins_any(const struct world *w, const struct cmd *c)
+{
+    for (int i = 0; i < w->n_cmds; i++)
+        if (are_twins(c, &w->cmds[i]))
+            return true;
+    return false;
+}
+
 /* The answer that counts for this id: the last that says something of a command. */
 static const struct cmd *answer_for(const struct world *w, const struct cmd *c)
 {
@@ -88,8 +96,11 @@ void twins_send(struct world *w, const struct send *s)
         first->answer_owner > s->owner ||
         (in->k.unseeded[c->part] && first->answer_owner != s->owner))
         return;
-    /* A refusal does not wait for the one that holds its id. */
-    if (first->outcome == REJECTED && first->answered_at >= c->delivered_at)
+    /* Neither a refusal nor what was found armed, and came later, waits for the one that
+     * holds its id. */
+    bool later = first->delivered_at > c->delivered_at &&
+                 look_found_armed(first, s->inst, s->owner);
+    if (first->answered_at >= c->delivered_at && (later || first->outcome == REJECTED))
         return;
     if (!same_text(first, c))
         broken(w, "another content under a used id costs no request", s->inst, c->part,
