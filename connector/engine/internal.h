@@ -131,8 +131,8 @@ struct engine {
     struct timer me_timer;
     int me_tries;
     int me_status;
-    int64_t
-        front_ahead_ms; /* Front's clock minus our boot's, which nobody sets; 0: none */
+    /* Front's clock minus our boot's, which nobody sets; 0: not known. */
+    int64_t front_ahead_ms;
     int vt[QUOTA_CLASSES]; /* weighted turns of the classes */
     bool tick_awaited;     /* the next call waits for a tick to be committed */
 

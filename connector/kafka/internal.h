@@ -188,6 +188,7 @@ struct job {
     struct kafka_tick *tick;
     struct stamp *stamp;
     int64_t asked_ms, due_ms;
+    int64_t turn_ms; /* it has been asked since; 0: not yet */
 
     int64_t offset, low, high; /* READ: to `high` */
     struct page page;

@@ -194,11 +194,12 @@ static bool translate(struct kafka *k, struct job *job, struct kafka_event *ev)
         return true;
     case JOB_READ:
         ev->type = KAFKA_READ;
+        ev->assignment = job->assignment;
         ev->records = job->page.records;
         ev->n_records = job->page.n;
         ev->low = job->low;
         ev->offset = job->page.next;
-        return true;
+        return job->assignment == atomic_load(&k->watch.assignment);
     case JOB_STATE:
         ev->up = job->up;
         return on_state(k, ev, true);
@@ -304,6 +305,7 @@ static void port_read(void *self, struct kafka_partition at, int64_t from, int64
     struct kafka *k = self;
     struct job *job = job_new(JOB_READ);
 
+    job->assignment = atomic_load(&k->watch.assignment);
     job->at = (struct kafka_partition){
         names_intern(consumer_names(k->consumer), at.topic), at.partition};
     job->low = job->page.next = from;

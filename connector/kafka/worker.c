@@ -22,7 +22,9 @@ enum {
     REACH_SLICE_MS = 1000,
     COMMITTED_SLICE_MS = 100,
     QUESTION_SLICE_MS = 1000,
-    QUESTION_MAX_MS = 15000, /* COMMITTED has no end: a foreign transaction has */
+    QUESTION_MAX_MS = 15000, /* what belongs to an assignment has no end: a foreign
+                              * transaction has, and a broker comes back */
+    READ_TURN_MS = 2000,     /* of one partition: to change it is to fetch anew */
     RETRY_MS = 50,
     REACH_RETRY_MS = 500,
     IDLE_MS = 1000
@@ -69,6 +71,8 @@ static void step_reach(struct worker *w);
 static void step_limits(struct worker *w);
 static void step_init(struct worker *w);
 static void ask_one(struct worker *w);
+static bool of_assignment(const struct job *job);
+static void wait_again(struct worker *w, struct job *job, int64_t now);
 static int ask(struct worker *w, struct job *job, struct err *e);
 static int ask_watermarks(struct worker *w, struct job *job, struct err *e);
 static void answer(struct worker *w, struct job *job);
@@ -384,12 +388,14 @@ static void ask_one(struct worker *w)
     int rc;
 
     TAILQ_REMOVE(&w->waiting, job, link);
+    if (job->turn_ms == 0)
+        job->turn_ms = clock_now(&clock_system);
     rc = ask(w, job, &e);
     now = clock_now(&clock_system);
     if (rc != 0 && e.kind == ERR_BUSY &&
-        (job->type == JOB_COMMITTED || now - job->asked_ms < QUESTION_MAX_MS)) {
+        (of_assignment(job) || now - job->asked_ms < QUESTION_MAX_MS)) {
         job->due_ms = now + RETRY_MS;
-        TAILQ_INSERT_TAIL(&w->waiting, job, link);
+        wait_again(w, job, now);
         return;
     }
     if (rc != 0)
@@ -397,12 +403,36 @@ static void ask_one(struct worker *w)
     answer(w, job);
 }
 
+/* Only the loop that asked under this assignment wants the answer. */
+static bool of_assignment(const struct job *job)
+{
+    return job->type == JOB_COMMITTED || job->type == JOB_WATERMARKS ||
+           job->type == JOB_READ;
+}
+
+/* At the end of the row; but a read that has begun goes on before another one begins. */
+static void wait_again(struct worker *w, struct job *job, int64_t now)
+{
+    struct job *other = NULL;
+
+    if (job->type == JOB_READ && now - job->turn_ms < READ_TURN_MS)
+        TAILQ_FOREACH (other, &w->waiting, link)
+            if (other->type == JOB_READ)
+                break;
+    if (other != NULL) {
+        TAILQ_INSERT_BEFORE(other, job, link);
+        return;
+    }
+    if (now - job->turn_ms >= READ_TURN_MS)
+        job->turn_ms = 0;
+    TAILQ_INSERT_TAIL(&w->waiting, job, link);
+}
+
 static int ask(struct worker *w, struct job *job, struct err *e)
 {
     int rc = 0;
 
-    if (job->type == JOB_COMMITTED &&
-        job->assignment != atomic_load(&w->watch->assignment))
+    if (of_assignment(job) && job->assignment != atomic_load(&w->watch->assignment))
         return 0; /* nobody wants the answer: dropped on the loop */
     watch_begin(w->watch, job->type == JOB_COMMITTED ? "committed" : "question");
     if (job->type == JOB_COMMITTED) {

@@ -278,6 +278,35 @@ static void a_reader_outlives_its_broker(void **state)
     reader_free(r);
 }
 
+/* A fetch takes longer than the slice in which a read looks: reads that took turns at
+ * each slice would all begin anew for ever. */
+static void slow_reads_of_two_partitions_both_end(void **state)
+{
+    struct stage *st = *state;
+    struct err e = ERR_INIT;
+    int64_t offset = -1;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        struct kafka_output in = {
+            .topic = "commands", .partition = i, .value = STR_LIT("value")};
+        assert_int_equal(kafka_produce_wait(&st->options, &in, 10000, &offset, &e), 0);
+    }
+    stage_open(st);
+    until(st, KAFKA_ASSIGN, 1);
+    assert_int_equal(rd_kafka_mock_broker_set_rtt(st->mock, 1, 300), 0);
+    for (i = 0; i < 2; i++)
+        st->port.read(st->port.self, (struct kafka_partition){st->parts[0].topic, i}, 0,
+                      1);
+    for (i = 1; i <= 2; i++) {
+        until(st, KAFKA_READ, i);
+        assert_string_equal(st->last[KAFKA_READ].error, "");
+        assert_int_equal(st->last[KAFKA_READ].offset, 1);
+    }
+    assert_int_equal(rd_kafka_mock_broker_set_rtt(st->mock, 1, 0), 0);
+    close_all(st);
+}
+
 static void a_record_that_cannot_be_written_is_named(void **state)
 {
     struct stage *st = *state;
@@ -425,6 +454,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_record_that_cannot_be_written_is_named,
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_reader_outlives_its_broker, stage_up,
+                                        stage_down),
+        cmocka_unit_test_setup_teardown(slow_reads_of_two_partitions_both_end, stage_up,
                                         stage_down),
         cmocka_unit_test_setup_teardown(a_stale_generation_is_told, stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_position_outside_the_log_is_told, stage_up,
