@@ -52,7 +52,6 @@ struct doubt {
     int calls;     /* of this look */
     int looks;
     int failures, tries; /* since the last answer: that may have reached Front; all */
-    int64_t since;
     const char *kind, *text; /* of the IN_DOUBT it may end as */
 };
 

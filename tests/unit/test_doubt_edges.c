@@ -341,6 +341,25 @@ static void looks_that_never_left_are_not_counted(void **state)
     assert_int_equal(p->calls[0]->method, HTTP_GET);
 }
 
+/* Attempts are counted, not time: one that stood still has not tried. */
+static void a_look_that_ends_late_is_looked_again(void **state)
+{
+    struct play *p = play_new();
+    *state = p;
+    p->options.retry_max_ms = 60000;
+    play_start(p);
+    command(p, 0, "k", post);
+    until_calls(p, 1);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10000);
+    until_calls(p, 1);
+    wait_ms(p, 70000);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10);
+    until_calls(p, 1);
+    assert_int_equal(p->calls[0]->method, HTTP_GET);
+}
+
 /* The brokers may be away for long while a partition is taken over. */
 static void ends_that_cannot_be_read_are_asked_for_again(void **state)
 {
@@ -374,6 +393,7 @@ int main(void)
         OWN(without_the_tail_a_row_of_the_first_seconds_is_nobodys),
         PLAY(a_refused_repeat_changes_nothing),
         OWN(looks_that_never_left_are_not_counted),
+        OWN(a_look_that_ends_late_is_looked_again),
         OWN(ends_that_cannot_be_read_are_asked_for_again),
         OWN(with_retry_a_refusal_leaves_the_first_in_doubt),
     };
