@@ -113,6 +113,17 @@ void check_unassign(struct world *w, const struct instance *in)
     }
 }
 
+/* Has this process sent it since then? Then it had waited. */
+static bool sent_by(const struct world *w, const struct send *s, int64_t since)
+{
+    for (size_t i = 0; i < w->n_sends; i++) {
+        const struct send *o = w->sends[i];
+        if (o->cmd == s->cmd && o->inst == s->inst && o->life == s->life && o->at > since)
+            return true;
+    }
+    return false;
+}
+
 /* What went before this send, and nobody knows of: was there evidence enough? */
 static void check_again(struct world *w, const struct send *s, const struct send *before)
 {
@@ -126,7 +137,8 @@ static void check_again(struct world *w, const struct send *s, const struct send
          * is not armed any more a new owner knows nothing. */
         bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
                           : look_lease_over(w, c, s->inst, s->owner);
-        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited)
+        bool before_own = !own && sent_by(w, s, before->at);
+        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited && !before_own)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
                    c->index, "sent at %.3f s", (double)before->at / 1000);
     } else if (!look_proves(c, s->inst, s->owner, before)) {
@@ -262,7 +274,10 @@ static bool was_sent(const struct world *w, const struct cmd *c, uint64_t owner)
 static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t owner)
 {
     enum outcome outcome = (enum outcome)c->outcome;
-    int done = c->kind == KIND_ONCE ? c->executions : w->cmds[c->thing].thing_done;
+    /* What a retried command made twice may be taken for another's: see check_resource.
+     */
+    int done = c->kind == KIND_ONCE && !c->recovered ? c->executions
+                                                     : w->cmds[c->thing].thing_done;
     if (outcome == IN_DOUBT && (c->kind != KIND_ONCE || !c->ever_armed))
         broken(w, "IN_DOUBT is said of armed calls only", slot, c->part, c->index,
                "never armed");

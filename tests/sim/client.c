@@ -478,7 +478,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         k->fetch[t->part].app_next = t->offset + 1;
         fill_record(in, t, &ev->record);
         if (w->cmds[t->cmd].delivered_to != k->owner)
-            w->cmds[t->cmd].delivered_at = w->now;
+            w->cmds[t->cmd].delivered_turn = w->turns;
         w->cmds[t->cmd].delivered_to = k->owner;
         trace(w, in->slot, t->part, t->cmd, "record", t->offset, 0, NULL);
         return true;

@@ -168,7 +168,7 @@ struct cmd {
     uint32_t arm_second;
     int arm_slot, arm_life; /* who armed it last */
     uint64_t delivered_to;  /* the last owner that got its record, */
-    int64_t delivered_at;   /* and when */
+    int64_t delivered_turn; /* and in which turn of all */
     int64_t first_send, first_execution;
     int64_t arm_handed; /* when its arming was handed over; -1: not known */
     int64_t arm_over;   /* when an arming of before ceased to count */
