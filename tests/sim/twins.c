@@ -79,6 +79,15 @@ static bool sent_before(const struct world *w, const struct send *s)
     return false;
 }
 
+/* IN_DOUBT in memory already, and that is no answer for one who wants it sent again; or
+ * itself one that may run twice. */
+static bool may_follow(const struct world *w, const struct cmd *c, const struct cmd *o)
+{
+    bool at_once = look_policy(w, o) == DOUBT_REPORT || strcmp(o->operation, "call") == 0;
+    return look_policy(w, o) == DOUBT_RETRY ||
+           (look_policy(w, c) == DOUBT_RETRY && at_once);
+}
+
 void twins_send(struct world *w, const struct send *s)
 {
     const struct cmd *c = &w->cmds[s->cmd], *first;
@@ -87,7 +96,7 @@ void twins_send(struct world *w, const struct send *s)
         return;
     for (int i = 0; i < w->n_cmds; i++)
         if (are_twins(c, &w->cmds[i]) && is_open(w, &w->cmds[i], s) &&
-            look_policy(w, &w->cmds[i]) != DOUBT_RETRY)
+            !may_follow(w, c, &w->cmds[i]))
             broken(w, "two with one id do not run at the same time", s->inst, c->part,
                    c->index, "#%d has no outcome yet", i);
     first = answer_for(w, c);
