@@ -168,6 +168,13 @@ struct retry_policy dispatch_retry_policy(const struct engine *en)
                                  en->o.retry_backoff_ms, en->o.retry_backoff_max_ms};
 }
 
+/* Ours where no answer has said one: against the clock that nobody sets. */
+int64_t dispatch_front_ms(const struct engine *en)
+{
+    return en->front_ahead_ms != 0 ? clock_boot(en->clock) + en->front_ahead_ms
+                                   : clock_wall(en->clock);
+}
+
 /* How long a new owner waits before it looks: until what is ARMED here was sent, answered
  * or given up by curl, and by the kernel. */
 int64_t dispatch_lease_ms(const struct engine *en, const struct part *part)

@@ -19,6 +19,7 @@ static void look_failed(struct engine *en, struct slot *slot, const struct call 
 static void judge(struct engine *en, struct slot *slot);
 static bool is_known(void *arg, const struct probe_row *row);
 static void drop_known(struct engine *en, struct doubt *d);
+static bool armed_early(const struct slot *slot);
 static bool contested(struct engine *en, const struct slot *slot);
 static bool may_be_alike(const struct slot *other, const struct slot *slot);
 static bool has_unnamed(struct engine *en, const struct slot *slot);
@@ -170,7 +171,7 @@ static void judge(struct engine *en, struct slot *slot)
 
     drop_known(en, d);
     v = probe_judge(&d->probe);
-    if (v == PROBE_FOUND && !slot->part->seeded && slot->found_armed)
+    if (v == PROBE_FOUND && !slot->part->seeded && armed_early(slot))
         v = PROBE_OPEN; /* it may be that of a result we do not know of */
     if (v == PROBE_FOUND && has_unnamed(en, slot))
         v = PROBE_OPEN;
@@ -232,6 +233,14 @@ static void drop_known(struct engine *en, struct doubt *d)
         if (!is_known(en, &d->probe.rows[i]))
             d->probe.rows[n++] = d->probe.rows[i];
     d->probe.n_rows = n;
+}
+
+/* What was made before the partition was ours may look younger than its arming. */
+static bool armed_early(const struct slot *slot)
+{
+    return slot->found_armed ||
+           (int64_t)slot->arm_second * 1000 <=
+               slot->part->read_front_ms + PROBE_CLOCK_SKEW_MS + 1000;
 }
 
 /* The row may be that of another call of ours: one that runs, or of which nobody knows

@@ -55,20 +55,21 @@ struct part {
     size_t n_slots;
     STAILQ_HEAD(, held) held;
     bool paused;
-    bool touched;         /* its offset and string must be committed */
-    size_t ledger_bytes;  /* of the last string */
-    bool same_partitions; /* its topic and the results topic have equal counts */
-    bool fetching;        /* was part of the last assign() */
-    int64_t next;         /* the next offset to be delivered */
-    int64_t full_since;   /* monotonic; 0: the window has room */
-    int64_t lease_until;  /* monotonic: what a former owner sent has ended by then */
-    struct seen *seen;    /* the last results */
-    struct slot *ids;     /* commands in flight, by their user's id */
-    bool fresh;           /* no position was ever committed */
-    bool lost;            /* and yet there is a result of it */
-    int64_t ends_again;   /* STARTING: the log's ends are asked for again; 0: no */
-    int64_t gap_end;      /* commands before it were deleted unread; 0: none */
-    bool seeded;          /* `seen` knows the results of before us */
+    bool touched;          /* its offset and string must be committed */
+    size_t ledger_bytes;   /* of the last string */
+    bool same_partitions;  /* its topic and the results topic have equal counts */
+    bool fetching;         /* was part of the last assign() */
+    int64_t next;          /* the next offset to be delivered */
+    int64_t full_since;    /* monotonic; 0: the window has room */
+    int64_t read_front_ms; /* its string was read then, on Front's clock */
+    int64_t lease_until;   /* monotonic: what a former owner sent has ended by then */
+    struct seen *seen;     /* the last results */
+    struct slot *ids;      /* commands in flight, by their user's id */
+    bool fresh;            /* no position was ever committed */
+    bool lost;             /* and yet there is a result of it */
+    int64_t ends_again;    /* STARTING: the log's ends are asked for again; 0: no */
+    int64_t gap_end;       /* commands before it were deleted unread; 0: none */
+    bool seeded;           /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */
     int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
     char why[240];
@@ -218,6 +219,7 @@ bool dispatch_may_call(const struct engine *en, enum quota_class c);
 void dispatch_look(struct engine *en, struct slot *slot, const struct request *req);
 void dispatch_disarm(struct engine *en, struct slot *slot);
 struct retry_policy dispatch_retry_policy(const struct engine *en);
+int64_t dispatch_front_ms(const struct engine *en); /* Front's clock */
 int64_t dispatch_lease_ms(const struct engine *en, const struct part *part);
 
 /* doubt.c */

@@ -90,6 +90,7 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
         return;
     }
     part->lease_until = en->now + lease_ms;
+    part->read_front_ms = dispatch_front_ms(en);
     en->kafka.watermarks(en->kafka.self, part->at);
 }
 

@@ -178,9 +178,7 @@ static void add_outputs(struct engine *en, struct slot *slot)
 static void take_armings(struct engine *en)
 {
     struct slot *slot;
-    int64_t second = (en->front_ahead_ms != 0 ? clock_boot(en->clock) + en->front_ahead_ms
-                                              : clock_wall(en->clock)) /
-                     1000;
+    int64_t second = dispatch_front_ms(en) / 1000;
     int64_t send_by = clock_boot(en->clock) + SEND_BY_MS;
     TAILQ_FOREACH (slot, &en->lists[SLOT_ARMING], link) {
         ledger_arm(&slot->part->ledger, slot->offset, second);

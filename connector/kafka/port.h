@@ -144,7 +144,7 @@ struct kafka_port {
     void (*watermarks)(void *self, struct kafka_partition at);
     void (*topic)(void *self, const char *topic);
     /* Asks for what read_committed shows of any partition in [from, to), a page at a
-     * time: answered by KAFKA_READ, whatever the assignment is by then. */
+     * time: answered by KAFKA_READ, under the assignment it was asked in. */
     void (*read)(void *self, struct kafka_partition at, int64_t from, int64_t to);
     /* One tick at a time: 0, or -1 when one is running. */
     int (*submit)(void *self, struct kafka_tick *tick);

@@ -274,6 +274,30 @@ static void what_outlives_its_partition_does_not_overtake_its_key(void **state)
     arena_fini(&a);
 }
 
+/* Its tail could not be read: what a former owner made just before is not known. */
+static void without_the_tail_a_row_of_the_first_seconds_is_nobodys(void **state)
+{
+    for (int late = 0; late < 2; late++) {
+        struct play *p = play_new();
+        struct arena a;
+        *state = p;
+        arena_init(&a, 0);
+        p->options.results_partitions = 2;
+        play_start(p);
+        for (int i = 0; i < 5 * late; i++)
+            wait_ms(p, 1000);
+        command(p, 0, "k", post);
+        until_calls(p, 1);
+        lose(p, HTTP_LOST, 0);
+        wait_ms(p, 10000);
+        look(p, LIST("{\"id\":\"com_1\",\"posted_at\":1006,\"body\":\"hi\"}"));
+        assert_int_equal(result_shown(p, &a).outcome, late ? SUCCEEDED : IN_DOUBT);
+        arena_fini(&a);
+        if (!late)
+            play_tear_down(state);
+    }
+}
+
 /* The first stays what a repeat is answered from. */
 static void a_refused_repeat_changes_nothing(void **state)
 {
@@ -347,6 +371,7 @@ int main(void)
         OWN(what_was_found_armed_holds_its_id),
         PLAY(a_result_that_was_made_smaller_still_says_what_it_made),
         PLAY(what_outlives_its_partition_does_not_overtake_its_key),
+        OWN(without_the_tail_a_row_of_the_first_seconds_is_nobodys),
         PLAY(a_refused_repeat_changes_nothing),
         OWN(looks_that_never_left_are_not_counted),
         OWN(ends_that_cannot_be_read_are_asked_for_again),
