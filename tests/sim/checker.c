@@ -302,6 +302,18 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
     w->recovered += c->recovered;
 }
 
+/* Which command made a thing of this name; -1: none. */
+static int load_made(const char *resource)
+{
+    int64_t n = -1;
+    struct err e = ERR_INIT;
+    if (resource == NULL || strlen(resource) < 5)
+        return -1;
+    struct str rest = {resource + 4, strspn(resource + 4, "0123456789")};
+    (void)parse_i64(rest, 0, CMDS_MAX, &n, &e);
+    return n < 0 || n >= CMDS_MAX ? -1 : (int)n;
+}
+
 /* A thing that was made is named by its command's result, and by no other. */
 static void check_resource(struct world *w, int slot, const struct cmd *c)
 {
@@ -312,6 +324,11 @@ static void check_resource(struct world *w, int slot, const struct cmd *c)
     for (int m = 0; made && m < c->n_made; m++)
         own |= strcmp(c->resource, list_id(w, c->index, m, id)) == 0;
     if (c->replayed || (!made && !c->recovered))
+        return;
+    /* Of two things that a retried command made its result names one: the other is like
+     * one that somebody else made. */
+    int other = own ? -1 : load_made(c->resource);
+    if (other >= 0 && look_policy(w, &w->cmds[other]) == DOUBT_RETRY)
         return;
     if (!own)
         broken(w, "a result names what its command made", slot, c->part, c->index, "%s",

@@ -528,6 +528,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         trace(w, in->slot, t->part, -1, "ends", t->low, t->high, t->topic);
         return true;
     case KAFKA_READ:
+        if (t->assignment != k->current)
+            return false;
         if (t->error[0] != 0)
             k->unseeded[t->part] = true;
         trace(w, in->slot, t->part, -1, "tail", t->low, t->offset,

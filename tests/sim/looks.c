@@ -72,7 +72,8 @@ void look_begins(struct world *w, const struct instance *in, int cmd)
     if (look_policy(w, c) != DOUBT_PROBE || !has_list(c))
         broken(w, "who was not told to does not look", in->slot, c->part, cmd, "%s",
                c->operation);
-    if (!look_waited(w, in, c))
+    /* A read may come from one that does not know yet that it has lost the partition. */
+    if (!look_waited(w, in, c) && w->durable[c->part].owner <= in->k.owner)
         broken(w, "a look waits for the lease, or for 10 s", in->slot, c->part, cmd,
                "the string was read at %.3f s, its lease is %lld ms",
                (double)l->read_at / 1000, (long long)l->lease);
@@ -94,6 +95,19 @@ static bool is_known(const struct world *w, const struct instance *in,
     return c->answer_owner == in->k.owner || !in->k.unseeded[about->part];
 }
 
+/* It may know it: from an answer that it has, and nobody else. */
+static bool may_be_known(const struct world *w, const struct instance *in,
+                         const struct row *row)
+{
+    for (size_t i = 0; i < w->n_sends; i++) {
+        const struct send *s = w->sends[i];
+        if (s->cmd == row->cmd && s->inst == in->slot && s->life == in->life &&
+            s->evidence == EVIDENCE_DONE)
+            return true;
+    }
+    return row->cmd >= 0 && w->cmds[row->cmd].results > 0;
+}
+
 /* Another one of the same text may have made it: nobody knows its outcome, or its result
  * does not say what it made. */
 static bool is_contested(const struct world *w, const struct cmd *about)
@@ -110,10 +124,11 @@ static bool is_contested(const struct world *w, const struct cmd *about)
     return false;
 }
 
+/* `absent`: whoever knows all that can be known sees nothing of it here. */
 static enum look_end read_list(const struct world *w, const struct instance *in,
-                               const struct cmd *c, const struct list *list)
+                               const struct cmd *c, const struct list *list, bool *absent)
 {
-    int own = 0, others = 0;
+    int own = 0, others = 0, strangers = 0;
     bool older = false;
     for (int i = 0; i < list->n; i++) {
         const struct row *row = &list->rows[i];
@@ -121,14 +136,18 @@ static enum look_end read_list(const struct world *w, const struct instance *in,
         if (older || !row->api)
             continue;
         own += row->cmd == c->index;
-        others += row->cmd != c->index && !is_known(w, in, row, c);
+        if (row->cmd != c->index && !is_known(w, in, row, c)) {
+            others++;
+            strangers += !may_be_known(w, in, row);
+        }
     }
-    if ((!list->whole && !older) || others > 0 || own > 1)
+    bool whole = list->whole || older;
+    *absent = whole && own == 0 && strangers == 0;
+    if (!whole || others > 0 || own > 1)
         return LOOK_UNCLEAR;
     if (own == 0)
         return LOOK_ABSENT;
-    bool unsure = in->k.unseeded[c->part] && c->looks[in->slot].found_armed;
-    return unsure || is_contested(w, c) ? LOOK_UNCLEAR : LOOK_FOUND;
+    return in->k.unseeded[c->part] || is_contested(w, c) ? LOOK_UNCLEAR : LOOK_FOUND;
 }
 
 /* Two absent looks, 10 s apart, prove for one owner, once. */
@@ -152,9 +171,10 @@ void look_ends(struct world *w, const struct instance *in, int cmd,
         return;
     }
     l->failures = 0;
-    l->last = read_list(w, in, c, list);
+    bool absent;
+    l->last = read_list(w, in, c, list, &absent);
     trace(w, in->slot, c->part, cmd, "look.end", l->last, list->n, NULL);
-    if (l->last != LOOK_ABSENT)
+    if (!absent)
         return;
     l->absent++;
     if (l->absent == 1)

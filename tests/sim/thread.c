@@ -62,8 +62,8 @@ static void slice_over(struct world *w, struct event *ev)
     pop_question(k);
     q.due = w->now + ASK_AGAIN_MS;
     k->step = STEP_IDLE;
-    /* COMMITTED has no end: a foreign transaction has. */
-    if (q.type != KAFKA_COMMITTED && w->now - q.asked_at >= QUESTION_MAX_MS)
+    /* What belongs to an assignment has no end: a foreign transaction has. */
+    if (q.type == KAFKA_TOPIC && w->now - q.asked_at >= QUESTION_MAX_MS)
         answer_question(in, &q, NULL);
     else
         k->questions[k->n_questions++] = q;
@@ -96,7 +96,7 @@ void thread_pump(struct instance *in)
             client_again(in, q->due - w->now, pump_event);
             return;
         }
-        if (q->type == KAFKA_COMMITTED && q->assignment != k->current) {
+        if (q->type != KAFKA_TOPIC && q->assignment != k->current) {
             pop_question(k); /* nobody wants the answer */
             continue;
         }
