@@ -164,7 +164,11 @@ class Trouble:
         self.later(1, self.await_brokers)
 
     def await_brokers(self):
-        """One that was down counts as up when it has caught up with all of its partitions."""
+        """One that was down counts as up when it has caught up with all of its partitions; while
+        it is away another may answer what it last heard."""
+        if not all(b.is_open() for b in self.down):
+            self.later(1, self.await_brokers)
+            return
         try:
             topics = self.stage.admin.list_topics(timeout=2).topics.values()
         except confluent_kafka.KafkaException:

@@ -180,13 +180,18 @@ class Kafka:
             if self.process.poll() is not None:
                 raise KafkaError(f"the broker ended with {self.process.returncode}; its log:\n"
                                  + tail(self.log))
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+            if self.is_open():
                 return
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise KafkaError(f"no answer from the broker within {START_DEADLINE_S} s; its log:\n"
                          + tail(self.log))
+
+    def is_open(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
 
     def stop(self, how=signal.SIGKILL):
         if self.process and self.process.poll() is None:

@@ -24,17 +24,23 @@ bool twins_any(const struct world *w, const struct cmd *c)
     return false;
 }
 
-/* The answer that counts for this id: the last that says something of a command. */
+/* The answer that counts for this id. A refusal says nothing of the command whose id it
+ * came with: the last answer that is none, else the first refusal. */
 static const struct cmd *answer_for(const struct world *w, const struct cmd *c)
 {
-    const struct cmd *last = NULL;
+    const struct cmd *last = NULL, *refusal = NULL;
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *o = &w->cmds[i];
-        if (are_twins(c, o) && o->results > 0 && !o->replayed && !o->reused &&
+        if (!are_twins(c, o) || o->results == 0 || o->replayed || o->reused)
+            continue;
+        if (o->outcome == REJECTED &&
+            (refusal == NULL || o->answer_serial < refusal->answer_serial))
+            refusal = o;
+        if (o->outcome != REJECTED &&
             (last == NULL || o->answer_serial > last->answer_serial))
             last = o;
     }
-    return last;
+    return last != NULL ? last : refusal;
 }
 
 static bool is_head(const struct world *w, const struct cmd *c)
