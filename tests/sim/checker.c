@@ -167,6 +167,8 @@ static void check_once(struct world *w, const struct send *s)
     l->last = LOOK_NONE;
     l->resent |= l->proved_at > 0;
     w->resent += l->resent;
+    if (l->resent)
+        trace(w, s->inst, c->part, c->index, "sent again", c->sends, 0, NULL);
     if (w->instances[s->inst].was_deaf && w->durable[c->part].owner > s->owner)
         return; /* the window of check_send: still sent once */
     if (w->durable[c->part].text == NULL ||
@@ -315,6 +317,12 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
     c->answer_serial = e->serial;
     w->replayed += c->replayed;
     w->recovered += c->recovered;
+    if (c->replayed || c->recovered || c->reused)
+        trace(w, slot, c->part, c->index,
+              c->replayed    ? "replayed"
+              : c->recovered ? "recovered"
+                             : "id reused",
+              e->outcome, 0, NULL);
 }
 
 /* Which command made a thing of this name; -1: none. */

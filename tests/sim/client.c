@@ -532,8 +532,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             return false;
         if (t->error[0] != 0)
             k->unseeded[t->part] = true;
-        trace(w, in->slot, t->part, -1, "tail", t->low, t->offset,
-              t->error[0] != 0 ? "failed" : NULL);
+        trace(w, in->slot, t->part, -1, t->error[0] != 0 ? "tail.failed" : "tail", t->low,
+              t->offset, NULL);
         lend_page(in, t, ev);
         return true;
     case KAFKA_TOPIC:
