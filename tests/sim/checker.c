@@ -95,6 +95,20 @@ void check_arming_over(struct world *w, uint64_t owner, int cmd)
         }
 }
 
+void check_tail(struct world *w, const struct instance *in, int part)
+{
+    if (in->k.unseeded[part])
+        return;
+    for (int i = 0; i < w->n_cmds; i++) {
+        const struct cmd *c = &w->cmds[i];
+        if (c->part == part && c->results > 0 && c->answer_owner < in->k.owner &&
+            c->answer_offset >= in->k.tail_to[part])
+            broken(w, "a new owner has read all results of before", in->slot, part, i,
+                   "its own lies at %lld, the tail was read to %lld",
+                   (long long)c->answer_offset, (long long)in->k.tail_to[part]);
+    }
+}
+
 /* What was answered before the time for the last tick ran out is durable by now. */
 void check_unassign(struct world *w, const struct instance *in)
 {
@@ -315,6 +329,7 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
                       ? arena_strndup(&w->arena, res.resource_id.ptr, res.resource_id.len)
                       : NULL;
     c->answer_serial = e->serial;
+    c->answer_offset = e - w->broker.results[c->part].entries;
     w->replayed += c->replayed;
     w->recovered += c->recovered;
     if (c->replayed || c->recovered || c->reused)
