@@ -84,7 +84,7 @@ SIM_OBJ := $(SIM_SRC:%.c=$(BUILD)/%.o)
 $(BUILD)/simulator: $(SIM_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sim: $(BUILD)/simulator
-	$< $(if $(SEED),seed=$(SEED),$(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
+	$< $(if $(SEED),seed=$(SEED),jobs=2 $(if $(SEEDS),seeds=$(SEEDS))) $(if $(TRACE),trace)
 # Breaks the engine in many ways: the simulator must see each.
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)

@@ -117,7 +117,6 @@ static void look(struct engine *en, struct slot *slot)
 
     d->calls = 0;
     d->looks++;
-    d->since = en->now;
     probe_start(&d->probe, &slot->cmd, slot->req.row, (int64_t)slot->arm_second * 1000);
     d->probe.known = is_known;
     d->probe.known_arg = en;
@@ -144,15 +143,17 @@ static void look_failed(struct engine *en, struct slot *slot, const struct call 
 
     d->tries++;
     d->failures += v != REPLY_NOT_SENT;
-    struct retry_case c = {.klass = CLASS_A,
-                           .verdict = v,
-                           .body_lost = call->http.end != HTTP_ANSWERED,
-                           .attempts = d->failures,
-                           .tries = d->tries,
-                           .first_try_ms = d->since,
-                           .now_ms = en->now,
-                           .deadline_ms = INT64_MAX,
-                           .random = engine_random(en)};
+    struct retry_case c = {
+        .klass = CLASS_A,
+        .verdict = v,
+        .body_lost = call->http.end != HTTP_ANSWERED,
+        .attempts = d->failures,
+        .tries = d->tries,
+        .first_try_ms =
+            en->now, /* tries end it, not time: who stood still has not tried */
+        .now_ms = en->now,
+        .deadline_ms = INT64_MAX,
+        .random = engine_random(en)};
     struct retry_decision decision = retry_decide(&policy, &c);
 
     if (decision.answer != RETRY_WAIT) {

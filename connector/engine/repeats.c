@@ -18,6 +18,7 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
 static void unseeded(struct engine *en, struct part *part, const char *why);
 static struct part *seeding_part(struct engine *en, struct kafka_partition results,
                                  int64_t from);
+static void hand_over(struct engine *en, const struct slot *slot);
 static bool says_something(const struct part *part, const struct result *res);
 static bool repeatable(const struct engine *en, const struct slot *slot,
                        const struct seen_entry *entry);
@@ -149,6 +150,18 @@ void repeats_answered(struct engine *en, struct slot *slot, const struct result 
     repeats_release(en, slot);
 }
 
+/* What was found armed, or came back as an orphan, waits for nobody: it may be in doubt
+ * without holding its id. */
+static void hand_over(struct engine *en, const struct slot *slot)
+{
+    struct slot *other;
+
+    TAILQ_FOREACH (other, &slot->part->slots, in_part)
+        if (other != slot && other->armed && other->opened && other->lane != NULL &&
+            str_eq(other->command_id, slot->command_id))
+            repeats_hold(en, other);
+}
+
 /* Whoever waited for its id looks again. */
 void repeats_release(struct engine *en, struct slot *slot)
 {
@@ -158,6 +171,8 @@ void repeats_release(struct engine *en, struct slot *slot)
         return;
     HASH_DELETE(by_id, slot->part->ids, slot);
     slot->holds_id = false;
+    if (slot->part->ledger.armed > 0)
+        hand_over(en, slot);
     for (twin = TAILQ_FIRST(&en->lists[SLOT_TWIN]); twin != NULL; twin = next) {
         next = TAILQ_NEXT(twin, link);
         if (twin->part == slot->part && str_eq(twin->command_id, slot->command_id))

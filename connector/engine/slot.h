@@ -51,8 +51,7 @@ struct doubt {
     bool retry;    /* the user chose to send it again */
     int calls;     /* of this look */
     int looks;
-    int failures, tries; /* since the last answer: that may have reached Front; all */
-    int64_t since;
+    int failures, tries;     /* since the last answer: that may have reached Front; all */
     const char *kind, *text; /* of the IN_DOUBT it may end as */
 };
 

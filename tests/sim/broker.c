@@ -144,6 +144,8 @@ static void run_rpc(struct world *w, struct event *ev)
         rpc->high = (int64_t)(rpc->topic != NULL ? w->broker.results
                                                  : w->broker.commands)[rpc->part]
                         .n;
+        if (!w->calm && chance(w, mood(w)->read_error / 4))
+            rpc->code = BROKER_TIMED_OUT;
         answer(w, rpc);
         return;
     case RPC_READ:

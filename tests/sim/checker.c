@@ -95,6 +95,20 @@ void check_arming_over(struct world *w, uint64_t owner, int cmd)
         }
 }
 
+void check_tail(struct world *w, const struct instance *in, int part)
+{
+    if (in->k.unseeded[part])
+        return;
+    for (int i = 0; i < w->n_cmds; i++) {
+        const struct cmd *c = &w->cmds[i];
+        if (c->part == part && c->results > 0 && c->answer_owner < in->k.owner &&
+            c->answer_offset >= in->k.tail_to[part])
+            broken(w, "a new owner has read all results of before", in->slot, part, i,
+                   "its own lies at %lld, the tail was read to %lld",
+                   (long long)c->answer_offset, (long long)in->k.tail_to[part]);
+    }
+}
+
 /* What was answered before the time for the last tick ran out is durable by now. */
 void check_unassign(struct world *w, const struct instance *in)
 {
@@ -113,6 +127,17 @@ void check_unassign(struct world *w, const struct instance *in)
     }
 }
 
+/* Has this process sent it since then? Then it had waited. */
+static bool sent_by(const struct world *w, const struct send *s, int64_t since)
+{
+    for (size_t i = 0; i < w->n_sends; i++) {
+        const struct send *o = w->sends[i];
+        if (o->cmd == s->cmd && o->inst == s->inst && o->life == s->life && o->at > since)
+            return true;
+    }
+    return false;
+}
+
 /* What went before this send, and nobody knows of: was there evidence enough? */
 static void check_again(struct world *w, const struct send *s, const struct send *before)
 {
@@ -126,7 +151,8 @@ static void check_again(struct world *w, const struct send *s, const struct send
          * is not armed any more a new owner knows nothing. */
         bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
                           : look_lease_over(w, c, s->inst, s->owner);
-        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited)
+        bool before_own = !own && sent_by(w, s, before->at);
+        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited && !before_own)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
                    c->index, "sent at %.3f s", (double)before->at / 1000);
     } else if (!look_proves(c, s->inst, s->owner, before)) {
@@ -155,6 +181,8 @@ static void check_once(struct world *w, const struct send *s)
     l->last = LOOK_NONE;
     l->resent |= l->proved_at > 0;
     w->resent += l->resent;
+    if (l->resent)
+        trace(w, s->inst, c->part, c->index, "sent again", c->sends, 0, NULL);
     if (w->instances[s->inst].was_deaf && w->durable[c->part].owner > s->owner)
         return; /* the window of check_send: still sent once */
     if (w->durable[c->part].text == NULL ||
@@ -262,7 +290,10 @@ static bool was_sent(const struct world *w, const struct cmd *c, uint64_t owner)
 static void check_truth(struct world *w, int slot, const struct cmd *c, uint64_t owner)
 {
     enum outcome outcome = (enum outcome)c->outcome;
-    int done = c->kind == KIND_ONCE ? c->executions : w->cmds[c->thing].thing_done;
+    /* What a retried command made twice may be taken for another's: see check_resource.
+     */
+    int done = c->kind == KIND_ONCE && !c->recovered ? c->executions
+                                                     : w->cmds[c->thing].thing_done;
     if (outcome == IN_DOUBT && (c->kind != KIND_ONCE || !c->ever_armed))
         broken(w, "IN_DOUBT is said of armed calls only", slot, c->part, c->index,
                "never armed");
@@ -298,8 +329,15 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
                       ? arena_strndup(&w->arena, res.resource_id.ptr, res.resource_id.len)
                       : NULL;
     c->answer_serial = e->serial;
+    c->answer_offset = e - w->broker.results[c->part].entries;
     w->replayed += c->replayed;
     w->recovered += c->recovered;
+    if (c->replayed || c->recovered || c->reused)
+        trace(w, slot, c->part, c->index,
+              c->replayed    ? "replayed"
+              : c->recovered ? "recovered"
+                             : "id reused",
+              e->outcome, 0, NULL);
 }
 
 /* Which command made a thing of this name; -1: none. */

@@ -478,7 +478,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         k->fetch[t->part].app_next = t->offset + 1;
         fill_record(in, t, &ev->record);
         if (w->cmds[t->cmd].delivered_to != k->owner)
-            w->cmds[t->cmd].delivered_at = w->now;
+            w->cmds[t->cmd].delivered_turn = w->turns;
         w->cmds[t->cmd].delivered_to = k->owner;
         trace(w, in->slot, t->part, t->cmd, "record", t->offset, 0, NULL);
         return true;
@@ -495,6 +495,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         memset(k->asked_once, 0, sizeof k->asked_once);
         memset(k->reading_again, 0, sizeof k->reading_again);
         memset(k->unseeded, 0, sizeof k->unseeded);
+        for (int p = 0; p < PARTS_MAX; p++)
+            k->tail_to[p] = -1;
         k->fresh_at = -1;
         lend_parts(in, t->parts, ev);
         trace(w, in->slot, -1, -1, "assign", k->assignment, k->generation, NULL);
@@ -523,8 +525,10 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     case KAFKA_WATERMARKS:
         if (t->assignment != k->current)
             return false;
-        if (t->topic != NULL && t->error[0] != 0)
-            k->unseeded[t->part] = true;
+        if (t->topic != NULL) {
+            k->unseeded[t->part] = t->error[0] != 0;
+            k->tail_to[t->part] = t->high;
+        }
         trace(w, in->slot, t->part, -1, "ends", t->low, t->high, t->topic);
         return true;
     case KAFKA_READ:
@@ -532,8 +536,8 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             return false;
         if (t->error[0] != 0)
             k->unseeded[t->part] = true;
-        trace(w, in->slot, t->part, -1, "tail", t->low, t->offset,
-              t->error[0] != 0 ? "failed" : NULL);
+        trace(w, in->slot, t->part, -1, t->error[0] != 0 ? "tail.failed" : "tail", t->low,
+              t->offset, NULL);
         lend_page(in, t, ev);
         return true;
     case KAFKA_TOPIC:
@@ -610,6 +614,8 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
             k->fetch[p].next -= 2; /* what was delivered may come again */
         if (i < n)
             trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
+        if (i < n && !again)
+            check_tail(in->w, in, p);
     }
     if (k->stamp.held)
         return;

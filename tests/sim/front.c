@@ -247,8 +247,7 @@ static void port_cancel(void *self, struct http_call *call)
         struct http_sim *hs = in->calls[i];
         if (hs->call != call || hs->state == ENDED)
             continue;
-        bool own =
-            in->k.current != 0 && (hs->send == NULL || hs->send->owner == in->k.owner);
+        bool own = in->k.current != 0 && hs->owner == in->k.owner;
         if (in->alive && own && !in->k.told_lost && in->terms < 2 && drains(in))
             broken(in->w, "a drain waits for the calls that run", in->slot, -1, hs->cmd,
                    "cancelled");

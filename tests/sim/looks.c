@@ -194,6 +194,17 @@ static bool all_tried(const struct world *w, const struct instance *in,
     return n >= in->options.retry_max_attempts;
 }
 
+/* The time for its tries has passed since the first. */
+static bool is_late(const struct world *w, const struct instance *in, const struct cmd *c)
+{
+    int64_t most = in->options.retry_max_ms - in->options.retry_backoff_max_ms;
+    for (size_t i = 0; i < w->n_sends; i++)
+        if (w->sends[i]->cmd == c->index && w->sends[i]->inst == in->slot &&
+            w->sends[i]->life == in->life)
+            return w->now - w->sends[i]->at >= most;
+    return false;
+}
+
 void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
 {
     const struct instance *in = &w->instances[slot];
@@ -203,13 +214,15 @@ void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
     /* An answer may outlive its partition, and its owner. */
     if (l->last == LOOK_NONE && c->before[slot].life == in->life)
         l = &c->before[slot];
+    bool resent = c->looks[slot].resent ||
+                  (c->before[slot].life == in->life && c->before[slot].resent);
     bool looked = l->life == in->life && l->last != LOOK_NONE;
     if (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_DONE)
         broken(w, "what is known to be executed is not IN_DOUBT", slot, c->part, c->index,
                "its answer said so");
     /* Or when the last one was refused, or its time is over: of the first nobody knows.
      */
-    bool last_one = all_tried(w, in, c) || c->deadline != 0 ||
+    bool last_one = all_tried(w, in, c) || c->deadline != 0 || is_late(w, in, c) ||
                     (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_NOT);
     if (policy == DOUBT_RETRY && !last_one)
         broken(w, "with retry IN_DOUBT comes last", slot, c->part, c->index,
@@ -223,7 +236,7 @@ void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
                "the last look showed it");
     else if (l->last == LOOK_ABSENT && l->absent < 2)
         broken(w, "IN_DOUBT only after two looks", slot, c->part, c->index, "one");
-    else if (l->last == LOOK_ABSENT && c->proves && !l->resent)
+    else if (l->last == LOOK_ABSENT && c->proves && !resent)
         broken(w, "what surely was not executed is not IN_DOUBT", slot, c->part, c->index,
                "two looks proved it");
 }

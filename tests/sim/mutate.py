@@ -27,7 +27,18 @@ def blocks():
         for block in re.split(r"^== ", text, flags=re.M)[1:]:
             name, *lines = block.rstrip("\n").split("\n")
             lines = [l for l in lines if not l.startswith(" ")]  # a reason
-            yield name, lines[0], edits(lines[1:])
+            yield name, files(lines)
+
+
+def files(lines):
+    """For each file that is named: what goes and what comes."""
+    named = {}
+    for line in lines:
+        if line.startswith(("connector/", "tests/")):
+            own = named.setdefault(line, [])
+        elif line:
+            own.append(line)
+    return {path: edits(own) for path, own in named.items()}
 
 
 def edits(lines):
@@ -60,7 +71,7 @@ def build(tree):
 def judge(tree):
     """What the simulator says: the line of the rule, or None."""
     try:
-        done = subprocess.run(["build/simulator", f"seeds={SEEDS}"], cwd=tree,
+        done = subprocess.run(["build/simulator", f"seeds={SEEDS}", "jobs=2"], cwd=tree,
                               timeout=LIMIT_S, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, check=False)
     except subprocess.TimeoutExpired:
@@ -83,10 +94,10 @@ def main():
     if first.returncode != 0 or judge_short(scratch):
         sys.exit(f"the engine as it is does not build or is red:\n{first.stdout}")
     seen, missed = 0, []
-    for name, path, pairs in blocks():
+    for name, changes in blocks():
         if words and not any(w in name for w in words):
             continue
-        verdict, ok = try_one(scratch, path, pairs)
+        verdict, ok = try_one(scratch, changes)
         if name.startswith("same:") and verdict.startswith("green"):
             print(f"same {name[6:]}\n       {verdict}", flush=True)
             continue
@@ -105,27 +116,33 @@ def judge_short(tree):
                           stdout=subprocess.DEVNULL).returncode != 0
 
 
-def try_one(scratch, path, pairs):
-    full = os.path.join(scratch, path)
-    original = open(full).read()
-    try:
-        text = broken(original, pairs)
-    except ValueError as e:
-        return f"does not fit {path}: {e}", False
+def try_one(scratch, changes):
+    originals, texts = {}, {}
+    for path, pairs in changes.items():
+        full = os.path.join(scratch, path)
+        originals[full] = open(full).read()
+        try:
+            texts[full] = broken(originals[full], pairs)
+        except ValueError as e:
+            return f"does not fit {path}: {e}", False
     began_s = time.monotonic()
     try:
-        with open(full, "w") as f:
-            f.write(text)
+        write(texts)
         done = build(scratch)
         if done.returncode != 0:
             return "does not build: " + done.stdout.strip()[-600:], False
         verdict = judge(scratch)
     finally:
-        with open(full, "w") as f:
-            f.write(original)
+        write(originals)
     if verdict is None:
         return f"green over {SEEDS} seeds ({time.monotonic() - began_s:.0f} s)", False
     return verdict, True
+
+
+def write(texts):
+    for path, text in texts.items():
+        with open(path, "w") as f:
+            f.write(text)
 
 
 main()

@@ -396,6 +396,15 @@ static struct {
             {"stall", -1, 0},
             {"deaf", -1, 0},
             {"pause", -1, 0},
+            {"look.end", LOOK_ABSENT, 0},
+            {"look.end", LOOK_FOUND, 0},
+            {"look.end", LOOK_UNCLEAR, 0},
+            {"tail", -1, 0},
+            {"tail.failed", -1, 0},
+            {"sent again", -1, 0},
+            {"recovered", -1, 0},
+            {"replayed", -1, 0},
+            {"id reused", -1, 0},
             {"wall", -1, 0}};
 enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
 

@@ -64,7 +64,7 @@ static bool is_open(const struct world *w, const struct cmd *o, const struct sen
         return false;
     if (look_found_armed(o, s->inst, s->owner))
         return !look_proved(o, s->inst, s->owner) && is_head(w, o) &&
-               o->delivered_at <= w->cmds[s->cmd].delivered_at;
+               o->delivered_turn <= w->cmds[s->cmd].delivered_turn;
     for (size_t i = 0; i < w->n_sends; i++) {
         const struct send *other = w->sends[i];
         if (other->cmd != o->index || other->owner != s->owner)
@@ -85,6 +85,15 @@ static bool sent_before(const struct world *w, const struct send *s)
     return false;
 }
 
+/* IN_DOUBT in memory already, and that is no answer for one who wants it sent again; or
+ * itself one that may run twice. */
+static bool may_follow(const struct world *w, const struct cmd *c, const struct cmd *o)
+{
+    bool at_once = look_policy(w, o) == DOUBT_REPORT || strcmp(o->operation, "call") == 0;
+    return look_policy(w, o) == DOUBT_RETRY ||
+           (look_policy(w, c) == DOUBT_RETRY && at_once);
+}
+
 void twins_send(struct world *w, const struct send *s)
 {
     const struct cmd *c = &w->cmds[s->cmd], *first;
@@ -93,7 +102,7 @@ void twins_send(struct world *w, const struct send *s)
         return;
     for (int i = 0; i < w->n_cmds; i++)
         if (are_twins(c, &w->cmds[i]) && is_open(w, &w->cmds[i], s) &&
-            look_policy(w, &w->cmds[i]) != DOUBT_RETRY)
+            !may_follow(w, c, &w->cmds[i]))
             broken(w, "two with one id do not run at the same time", s->inst, c->part,
                    c->index, "#%d has no outcome yet", i);
     first = answer_for(w, c);
@@ -102,11 +111,11 @@ void twins_send(struct world *w, const struct send *s)
         first->answer_owner > s->owner ||
         (in->k.unseeded[c->part] && first->answer_owner != s->owner))
         return;
-    /* Neither a refusal nor what was found armed, and came later, waits for the one that
-     * holds its id. */
-    bool later = first->delivered_at > c->delivered_at &&
+    /* A refusal does not wait for the one that holds its id, and it is the first of
+     * several that counts; nor does what was found armed and came later. */
+    bool later = first->delivered_turn > c->delivered_turn &&
                  look_found_armed(first, s->inst, s->owner);
-    if (first->answered_at >= c->delivered_at && (later || first->outcome == REJECTED))
+    if (later || first->outcome == REJECTED)
         return;
     if (!same_text(first, c))
         broken(w, "another content under a used id costs no request", s->inst, c->part,

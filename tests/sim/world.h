@@ -154,6 +154,7 @@ struct cmd {
     const char *resource;  /* that its result names; NULL: none */
     uint64_t answer_owner; /* who made its result durable */
     int64_t answer_serial; /* the order of all results */
+    int64_t answer_offset; /* where it lies in its partition */
     int64_t answered_at;
     bool ever_armed;
     int sends, executions, refusals;
@@ -168,7 +169,7 @@ struct cmd {
     uint32_t arm_second;
     int arm_slot, arm_life; /* who armed it last */
     uint64_t delivered_to;  /* the last owner that got its record, */
-    int64_t delivered_at;   /* and when */
+    int64_t delivered_turn; /* and in which turn of all */
     int64_t first_send, first_execution;
     int64_t arm_handed; /* when its arming was handed over; -1: not known */
     int64_t arm_over;   /* when an arming of before ceased to count */
@@ -420,6 +421,7 @@ struct client {
     int lent_records;
     /* The tail of its results could not be read: earlier results are not known. */
     bool unseeded[PARTS_MAX];
+    int64_t tail_to[PARTS_MAX]; /* else it was read to there; -1: not asked yet */
 };
 
 struct http_sim; /* front.c */
@@ -506,6 +508,8 @@ void broken(struct world *w, const char *rule, int inst, int part, int cmd,
 void check_send(struct world *w, struct send *s);
 /* What was armed may be armed anew from here on (cmd -1: all of this owner's). */
 void check_arming_over(struct world *w, uint64_t owner, int cmd);
+/* Commands are about to come: what was answered before is known. */
+void check_tail(struct world *w, const struct instance *in, int part);
 /* Partitions go back in order: nothing that could be finished is left. */
 void check_unassign(struct world *w, const struct instance *in);
 /* What the execution makes is to be seen `fair_until` at the latest, where that matters.

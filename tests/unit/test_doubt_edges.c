@@ -154,21 +154,26 @@ static void a_row_that_one_without_a_resource_may_have_made_is_nobodys(void **st
     a_row_is_nobodys(*state, HTTP_TOO_LARGE);
 }
 
-static void what_was_found_armed_holds_its_id(void **state)
+/* The string that is read says that this offset was armed at second 1000. */
+static void armed_at(struct play *p, int64_t offset, char *text)
 {
-    struct play *p = *state = play_new();
-    static char text[LEDGER_STRING_MAX];
     struct ledger lg;
     struct err e = ERR_INIT;
     int64_t lease;
     ledger_init(&lg, 100);
     assert_int_equal(ledger_restore(&lg, 0, STR_NULL, &lease, &e), 0);
-    assert_int_equal(ledger_deliver(&lg, 0), LEDGER_NEW);
-    assert_int_equal(ledger_deliver(&lg, 1), LEDGER_NEW);
-    ledger_arm(&lg, 1, 1000);
-    size_t len = ledger_string(&lg, 70000, "", text);
+    for (int64_t o = 0; o <= offset; o++)
+        assert_int_equal(ledger_deliver(&lg, o), LEDGER_NEW);
+    ledger_arm(&lg, offset, 1000);
+    p->metadata = (struct str){text, ledger_string(&lg, 70000, "", text)};
     ledger_fini(&lg);
-    p->metadata = (struct str){text, len};
+}
+
+static void what_was_found_armed_holds_its_id(void **state)
+{
+    struct play *p = *state = play_new();
+    static char text[LEDGER_STRING_MAX];
+    armed_at(p, 1, text);
     play_start(p);
     for (int i = 0; i < 2; i++) {
         struct kafka_event ev = {.type = KAFKA_RECORD};
@@ -183,6 +188,24 @@ static void what_was_found_armed_holds_its_id(void **state)
     count_is(p, "doubt", 1);
     count_is(p, "twin", 1);
     wait_ms(p, 5000);
+    assert_int_equal(p->n_calls, 0);
+}
+
+/* ... also when another one had it first. */
+static void what_was_found_armed_is_waited_for_when_its_id_is_free(void **state)
+{
+    struct play *p = *state = play_new();
+    static char text[LEDGER_STRING_MAX];
+    armed_at(p, 1, text);
+    play_start(p);
+    command(p, 0, "a", WITH_ID);
+    until_calls(p, 1);
+    command(p, 1, "b", WITH_ID);
+    command(p, 2, "c", WITH_ID);
+    count_is(p, "doubt", 1);
+    assert_true(answer(p, 404, "{}"));
+    turn(p);
+    count_is(p, "twin", 1);
     assert_int_equal(p->n_calls, 0);
 }
 
@@ -341,6 +364,25 @@ static void looks_that_never_left_are_not_counted(void **state)
     assert_int_equal(p->calls[0]->method, HTTP_GET);
 }
 
+/* Attempts are counted, not time: one that stood still has not tried. */
+static void a_look_that_ends_late_is_looked_again(void **state)
+{
+    struct play *p = play_new();
+    *state = p;
+    p->options.retry_max_ms = 60000;
+    play_start(p);
+    command(p, 0, "k", post);
+    until_calls(p, 1);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10000);
+    until_calls(p, 1);
+    wait_ms(p, 70000);
+    lose(p, HTTP_LOST, 0);
+    wait_ms(p, 10);
+    until_calls(p, 1);
+    assert_int_equal(p->calls[0]->method, HTTP_GET);
+}
+
 /* The brokers may be away for long while a partition is taken over. */
 static void ends_that_cannot_be_read_are_asked_for_again(void **state)
 {
@@ -369,11 +411,13 @@ int main(void)
         PLAY(a_row_that_one_of_unknown_outcome_may_have_made_is_nobodys),
         PLAY(a_row_that_one_without_a_resource_may_have_made_is_nobodys),
         OWN(what_was_found_armed_holds_its_id),
+        OWN(what_was_found_armed_is_waited_for_when_its_id_is_free),
         PLAY(a_result_that_was_made_smaller_still_says_what_it_made),
         PLAY(what_outlives_its_partition_does_not_overtake_its_key),
         OWN(without_the_tail_a_row_of_the_first_seconds_is_nobodys),
         PLAY(a_refused_repeat_changes_nothing),
         OWN(looks_that_never_left_are_not_counted),
+        OWN(a_look_that_ends_late_is_looked_again),
         OWN(ends_that_cannot_be_read_are_asked_for_again),
         OWN(with_retry_a_refusal_leaves_the_first_in_doubt),
     };
