@@ -239,7 +239,7 @@ void check_execution(struct world *w, struct send *s, int64_t fair_until)
     struct cmd *c = &w->cmds[s->cmd];
     w->executions++;
     s->executions++;
-    struct made made = {w->now, w->now + skewed(w, 0, c->proves ? 15000 : 60000)};
+    struct made made = {w->now, w->now + skewed(w, 0, c->proves ? 15000 : 60000), 0};
     if (c->proves && made.visible_at > fair_until)
         made.visible_at = fair_until;
     if (c->n_made < MADE_MAX)

@@ -138,7 +138,7 @@ static void arrive(struct world *w, struct event *ev)
     int no = refusal(w, hs);
     hs->has_list = hs->about >= 0;
     if (hs->has_list)
-        hs->list = list_now(w, hs->thing);
+        hs->list = list_now(w, hs->thing, hs->owner);
     if (no != 0) {
         hs->retry_after = no == 429 ? between(w, 1, 4) : -1;
         reply(w, hs, soon, no);
@@ -326,6 +326,15 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
     }
 }
 
+/* Whoever got the head knows that it was done, whatever the lists say. */
+static void hide(struct http_sim *hs)
+{
+    struct world *w = hs->in->w;
+    struct cmd *c = &w->cmds[hs->send->cmd];
+    if (hs->made >= 0 && hs->made < c->n_made && chance(w, 300))
+        c->made[hs->made].hidden_from = hs->owner;
+}
+
 /* The moment this process learns what became of a request. */
 static void learn(struct http_sim *hs)
 {
@@ -345,6 +354,8 @@ static void learn(struct http_sim *hs)
     else if (hs->status == 301 || hs->status == 429 ||
              (hs->status >= 400 && hs->status < 500 && hs->status != 408))
         s->evidence = EVIDENCE_NOT;
+    if (s->cut && s->evidence == EVIDENCE_DONE)
+        hide(hs);
 }
 
 /* A list counts only as a whole answer that says 200. */

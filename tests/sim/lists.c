@@ -20,24 +20,30 @@ static void add_row(struct list *list, struct row row)
     list->rows[at] = row;
 }
 
-struct list list_now(struct world *w, int thing)
+struct list list_now(struct world *w, int thing, uint64_t asker)
 {
     const struct cmd *about = &w->cmds[thing];
     struct list list = {.whole = true};
+    bool shown = false;
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *c = &w->cmds[i];
         for (int m = 0; c->thing == thing && m < c->n_made; m++)
-            if (c->made[m].visible_at <= w->now)
-                add_row(&list, (struct row){i, m, c->made[m].at, true});
+            if (c->made[m].visible_at <= w->now &&
+                (asker == 0 || c->made[m].hidden_from != asker)) {
+                add_row(&list, (struct row){i, m, c->made[m].at, true, true});
+                shown = true;
+            }
     }
     /* People write now and then, all through the seed. */
     for (int h = 0; h < about->humans; h++) {
         int64_t at = (h * 7919 + thing * 104729) % w->faults_end;
         if (at <= w->now)
-            add_row(&list, (struct row){-1, h, at, false});
+            add_row(&list, (struct row){-1, h, at, false, false});
     }
-    if (about->stranger && w->now > w->faults_end / 2)
-        add_row(&list, (struct row){-1, 1000, w->faults_end / 2, true});
+    /* Another program writes about when we do: the same, where ours stands beside it. */
+    int64_t at = about->first_send > 0 ? about->first_send + 500 : w->faults_end / 2;
+    if (about->stranger && w->now > at)
+        add_row(&list, (struct row){-1, 1000, at, true, shown});
     return list;
 }
 
@@ -61,7 +67,7 @@ void list_print(const struct world *w, int thing, const struct list *list,
             out, "%s{\"id\":\"%s\",\"%s\":%lld.%03d,\"author\":%s,\"body\":\"%s\"}",
             i > 0 ? "," : "", list_id(w, row->cmd, row->made, id), time,
             (long long)((EPOCH_MS + row->at) / 1000), (int)((EPOCH_MS + row->at) % 1000),
-            row->api ? "null" : "{\"id\":\"tea_1\"}", row->cmd < 0 ? "no" : "hi");
+            row->api ? "null" : "{\"id\":\"tea_1\"}", row->same ? "hi" : "no");
     }
     (void)buf_add_cstr(out, "]}");
 }

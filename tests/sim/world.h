@@ -127,6 +127,7 @@ struct looks {
 /* A thing that Front has because of a command. */
 struct made {
     int64_t at, visible_at;
+    uint64_t hidden_from; /* the owner whose looks do not show it; 0: none */
 };
 
 struct cmd {
@@ -486,7 +487,8 @@ int peek_command(const struct world *w, const struct http_call *call, bool *look
 struct row {
     int cmd, made; /* cmd -1: nobody's command */
     int64_t at;
-    bool api; /* has no author */
+    bool api;  /* has no author */
+    bool same; /* has the command's text */
 };
 struct list {
     struct row rows[ROWS_MAX];
@@ -494,7 +496,7 @@ struct list {
     bool whole;
 };
 /* What the list about this thing shows now, newest first. */
-struct list list_now(struct world *w, int thing);
+struct list list_now(struct world *w, int thing, uint64_t asker);
 void list_print(const struct world *w, int thing, const struct list *list,
                 struct buf *out);
 const char *list_id(const struct world *w, int cmd, int made, char out[32]);
