@@ -7,6 +7,7 @@
 #include <stddef.h>
 
 #include "base/str.h"
+#include "codec/records/item.h"
 #include "codec/shape.h"
 #include "net/http_client.h"
 
@@ -66,8 +67,9 @@ struct op {
     bool paged;             /* takes limit and page_token */
     int page_max;           /* 100; events 15; 0: not paged */
     const char *resource;   /* topic suffix the items go to: "contacts"; NULL: none */
-    bool merged_301;        /* may answer 301: conversation merged */
-    bool binary;            /* the answer is not JSON (downloads) */
+    const struct item_kind *items; /* their record; NULL: none, or front.Event */
+    bool merged_301;               /* may answer 301: conversation merged */
+    bool binary;                   /* the answer is not JSON (downloads) */
     /* "404" or "400,409": on attempt >= 2 these are success; or NULL */
     const char *repeat_ok_status;
     const char *scopes;   /* "contacts:write" comma-separated; NULL: none */

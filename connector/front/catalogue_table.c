@@ -3034,6 +3034,571 @@ const struct typed_record *const catalogue_records[] = {
 };
 const size_t catalogue_records_n = sizeof(catalogue_records) / sizeof(catalogue_records[0]);
 
+static const struct item_field i_Account[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "logo_url", .type = SHAPE_STRING, .member = "logo_url"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "domains", .type = SHAPE_STRING, .array = true, .member = "domains"},
+    {.name = "external_id", .type = SHAPE_STRING, .member = "external_id"},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+};
+
+static const struct item_kind item_Account = {
+    .full_name = "front.resource.Account", .fields = i_Account, .n_fields = 9,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Channel_settings[] = {
+    {.name = "undo_send_time", .type = SHAPE_LONG, .member = "undo_send_time"},
+    {.name = "all_teammates_can_reply", .type = SHAPE_BOOLEAN, .member = "all_teammates_can_reply"},
+};
+
+static const struct item_field i_Channel[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "address", .type = SHAPE_STRING, .member = "address"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "send_as", .type = SHAPE_STRING, .member = "send_as"},
+    {.name = "settings", .type = SHAPE_OBJECT, .member = "settings", .fields = i_Channel_settings, .n_fields = 2},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "is_valid", .type = SHAPE_BOOLEAN, .member = "is_valid"},
+    {.name = "inbox_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "inbox"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Channel = {
+    .full_name = "front.resource.Channel", .fields = i_Channel, .n_fields = 10,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Comment_attachments_metadata[] = {
+    {.name = "is_inline", .type = SHAPE_BOOLEAN, .member = "is_inline"},
+    {.name = "cid", .type = SHAPE_STRING, .member = "cid"},
+};
+
+static const struct item_field i_Comment_attachments[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "filename", .type = SHAPE_STRING, .member = "filename"},
+    {.name = "url", .type = SHAPE_STRING, .member = "url"},
+    {.name = "content_type", .type = SHAPE_STRING, .member = "content_type"},
+    {.name = "size", .type = SHAPE_LONG, .member = "size"},
+    {.name = "metadata", .type = SHAPE_OBJECT, .member = "metadata", .fields = i_Comment_attachments_metadata, .n_fields = 2},
+};
+
+static const struct item_field i_Comment[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "author_id", .type = SHAPE_STRING, .place = ITEM_ID, .member = "author"},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+    {.name = "posted_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "posted_at"},
+    {.name = "attachments", .type = SHAPE_OBJECT, .array = true, .member = "attachments", .fields = i_Comment_attachments, .n_fields = 6},
+    {.name = "is_pinned", .type = SHAPE_BOOLEAN, .member = "is_pinned"},
+    {.name = "conversation_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "conversation"},
+    {.name = "comment_replied_to_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "comment_replied_to"},
+};
+
+static const struct item_kind item_Comment = {
+    .full_name = "front.resource.Comment", .fields = i_Comment, .n_fields = 8,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Contact_handles[] = {
+    {.name = "handle", .type = SHAPE_STRING, .member = "handle"},
+    {.name = "source", .type = SHAPE_STRING, .member = "source"},
+};
+
+static const struct item_field i_Contact[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "avatar_url", .type = SHAPE_STRING, .member = "avatar_url"},
+    {.name = "links", .type = SHAPE_STRING, .array = true, .member = "links"},
+    {.name = "group_ids", .type = SHAPE_STRING, .array = true, .place = ITEM_ID, .member = "groups"},
+    {.name = "list_ids", .type = SHAPE_STRING, .array = true, .place = ITEM_ID, .member = "lists"},
+    {.name = "handles", .type = SHAPE_OBJECT, .array = true, .member = "handles", .fields = i_Contact_handles, .n_fields = 2},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Contact = {
+    .full_name = "front.resource.Contact", .fields = i_Contact, .n_fields = 11,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_ContactList[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_ContactList = {
+    .full_name = "front.resource.ContactList", .fields = i_ContactList, .n_fields = 4,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_ContactNote[] = {
+    {.name = "author_id", .type = SHAPE_STRING, .place = ITEM_ID, .member = "author"},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_ContactNote = {
+    .full_name = "front.resource.ContactNote", .fields = i_ContactNote, .n_fields = 4,
+    .key = {{ITEM_KEY_PARENT, NULL}, {ITEM_KEY_TIME, "created_at"}}};
+
+static const struct item_field i_Conversation_recipient[] = {
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "handle", .type = SHAPE_STRING, .member = "handle"},
+    {.name = "role", .type = SHAPE_STRING, .member = "role"},
+    {.name = "contact_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "contact"},
+};
+
+static const struct item_field i_Conversation_scheduled_reminders[] = {
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "scheduled_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "scheduled_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_field i_Conversation_metadata[] = {
+    {.name = "external_conversation_ids", .type = SHAPE_STRING, .array = true, .member = "external_conversation_ids"},
+};
+
+static const struct item_field i_Conversation[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "subject", .type = SHAPE_STRING, .member = "subject"},
+    {.name = "status", .type = SHAPE_STRING, .member = "status"},
+    {.name = "status_id", .type = SHAPE_STRING, .member = "status_id"},
+    {.name = "status_category", .type = SHAPE_STRING, .member = "status_category"},
+    {.name = "ticket_ids", .type = SHAPE_STRING, .array = true, .member = "ticket_ids"},
+    {.name = "assignee_id", .type = SHAPE_STRING, .place = ITEM_ID, .member = "assignee"},
+    {.name = "recipient", .type = SHAPE_OBJECT, .member = "recipient", .fields = i_Conversation_recipient, .n_fields = 4},
+    {.name = "tag_ids", .type = SHAPE_STRING, .array = true, .place = ITEM_ID, .member = "tags"},
+    {.name = "link_ids", .type = SHAPE_STRING, .array = true, .place = ITEM_ID, .member = "links"},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "waiting_since", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "waiting_since"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "scheduled_reminders", .type = SHAPE_OBJECT, .array = true, .member = "scheduled_reminders", .fields = i_Conversation_scheduled_reminders, .n_fields = 4},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "due_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "due_at"},
+    {.name = "metadata", .type = SHAPE_OBJECT, .member = "metadata", .fields = i_Conversation_metadata, .n_fields = 1},
+    {.name = "last_message_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "last_message"},
+};
+
+static const struct item_kind item_Conversation = {
+    .full_name = "front.resource.Conversation", .fields = i_Conversation, .n_fields = 21,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_CustomField_values[] = {
+    {.name = "value", .type = SHAPE_STRING, .member = "value"},
+    {.name = "label", .type = SHAPE_STRING, .member = "label"},
+};
+
+static const struct item_field i_CustomField[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "values", .type = SHAPE_OBJECT, .array = true, .member = "values", .fields = i_CustomField_values, .n_fields = 2},
+};
+
+static const struct item_kind item_CustomField = {
+    .full_name = "front.resource.CustomField", .fields = i_CustomField, .n_fields = 5,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Inbox[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "is_public", .type = SHAPE_BOOLEAN, .member = "is_public"},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Inbox = {
+    .full_name = "front.resource.Inbox", .fields = i_Inbox, .n_fields = 6,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_KnowledgeBase[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "locales", .type = SHAPE_STRING, .array = true, .member = "locales"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+};
+
+static const struct item_kind item_KnowledgeBase = {
+    .full_name = "front.resource.KnowledgeBase", .fields = i_KnowledgeBase, .n_fields = 5,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_KnowledgeBaseArticle[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "slug", .type = SHAPE_STRING, .member = "slug"},
+    {.name = "locales", .type = SHAPE_STRING, .array = true, .member = "locales"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "knowledge_base_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "knowledge_base"},
+    {.name = "category_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "category"},
+};
+
+static const struct item_kind item_KnowledgeBaseArticle = {
+    .full_name = "front.resource.KnowledgeBaseArticle", .fields = i_KnowledgeBaseArticle, .n_fields = 7,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_KnowledgeBaseCategory[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "slug", .type = SHAPE_STRING, .member = "slug"},
+    {.name = "is_hidden", .type = SHAPE_BOOLEAN, .member = "is_hidden"},
+    {.name = "locales", .type = SHAPE_STRING, .array = true, .member = "locales"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "knowledge_base_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "knowledge_base"},
+    {.name = "parent_category_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "parent_category"},
+};
+
+static const struct item_kind item_KnowledgeBaseCategory = {
+    .full_name = "front.resource.KnowledgeBaseCategory", .fields = i_KnowledgeBaseCategory, .n_fields = 8,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Link[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "external_url", .type = SHAPE_STRING, .member = "external_url"},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+};
+
+static const struct item_kind item_Link = {
+    .full_name = "front.resource.Link", .fields = i_Link, .n_fields = 5,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Message_recipients[] = {
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "handle", .type = SHAPE_STRING, .member = "handle"},
+    {.name = "role", .type = SHAPE_STRING, .member = "role"},
+    {.name = "contact_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "contact"},
+};
+
+static const struct item_field i_Message_attachments_metadata[] = {
+    {.name = "is_inline", .type = SHAPE_BOOLEAN, .member = "is_inline"},
+    {.name = "cid", .type = SHAPE_STRING, .member = "cid"},
+};
+
+static const struct item_field i_Message_attachments[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "filename", .type = SHAPE_STRING, .member = "filename"},
+    {.name = "url", .type = SHAPE_STRING, .member = "url"},
+    {.name = "content_type", .type = SHAPE_STRING, .member = "content_type"},
+    {.name = "size", .type = SHAPE_LONG, .member = "size"},
+    {.name = "metadata", .type = SHAPE_OBJECT, .member = "metadata", .fields = i_Message_attachments_metadata, .n_fields = 2},
+};
+
+static const struct item_field i_Message_metadata[] = {
+    {.name = "intercom_url", .type = SHAPE_STRING, .member = "intercom_url"},
+    {.name = "duration", .type = SHAPE_LONG, .member = "duration"},
+    {.name = "have_been_answered", .type = SHAPE_BOOLEAN, .member = "have_been_answered"},
+    {.name = "external_id", .type = SHAPE_STRING, .member = "external_id"},
+    {.name = "twitter_url", .type = SHAPE_STRING, .member = "twitter_url"},
+    {.name = "is_retweet", .type = SHAPE_BOOLEAN, .member = "is_retweet"},
+    {.name = "have_been_retweeted", .type = SHAPE_BOOLEAN, .member = "have_been_retweeted"},
+    {.name = "have_been_favorited", .type = SHAPE_BOOLEAN, .member = "have_been_favorited"},
+    {.name = "thread_ref", .type = SHAPE_STRING, .member = "thread_ref"},
+    {.name = "headers", .type = SHAPE_JSON, .member = "headers"},
+    {.name = "chat_visitor_url", .type = SHAPE_STRING, .member = "chat_visitor_url"},
+};
+
+static const struct item_field i_Message[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "message_uid", .type = SHAPE_STRING, .member = "message_uid"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "is_inbound", .type = SHAPE_BOOLEAN, .member = "is_inbound"},
+    {.name = "draft_mode", .type = SHAPE_STRING, .member = "draft_mode"},
+    {.name = "error_type", .type = SHAPE_STRING, .member = "error_type"},
+    {.name = "version", .type = SHAPE_STRING, .member = "version"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "subject", .type = SHAPE_STRING, .member = "subject"},
+    {.name = "blurb", .type = SHAPE_STRING, .member = "blurb"},
+    {.name = "author_id", .type = SHAPE_STRING, .place = ITEM_ID, .member = "author"},
+    {.name = "recipients", .type = SHAPE_OBJECT, .array = true, .member = "recipients", .fields = i_Message_recipients, .n_fields = 4},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+    {.name = "text", .type = SHAPE_STRING, .member = "text"},
+    {.name = "attachments", .type = SHAPE_OBJECT, .array = true, .member = "attachments", .fields = i_Message_attachments, .n_fields = 6},
+    {.name = "signature_id", .type = SHAPE_STRING, .place = ITEM_ID, .member = "signature"},
+    {.name = "metadata", .type = SHAPE_OBJECT, .member = "metadata", .fields = i_Message_metadata, .n_fields = 11},
+    {.name = "conversation_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "conversation"},
+    {.name = "message_replied_to_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "message_replied_to"},
+};
+
+static const struct item_kind item_Message = {
+    .full_name = "front.resource.Message", .fields = i_Message, .n_fields = 19,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_MessageTemplate_attachments_metadata[] = {
+    {.name = "is_inline", .type = SHAPE_BOOLEAN, .member = "is_inline"},
+    {.name = "cid", .type = SHAPE_STRING, .member = "cid"},
+};
+
+static const struct item_field i_MessageTemplate_attachments[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "filename", .type = SHAPE_STRING, .member = "filename"},
+    {.name = "url", .type = SHAPE_STRING, .member = "url"},
+    {.name = "content_type", .type = SHAPE_STRING, .member = "content_type"},
+    {.name = "size", .type = SHAPE_LONG, .member = "size"},
+    {.name = "metadata", .type = SHAPE_OBJECT, .member = "metadata", .fields = i_MessageTemplate_attachments_metadata, .n_fields = 2},
+};
+
+static const struct item_field i_MessageTemplate[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "subject", .type = SHAPE_STRING, .member = "subject"},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+    {.name = "attachments", .type = SHAPE_OBJECT, .array = true, .member = "attachments", .fields = i_MessageTemplate_attachments, .n_fields = 6},
+    {.name = "is_available_for_all_inboxes", .type = SHAPE_BOOLEAN, .member = "is_available_for_all_inboxes"},
+    {.name = "inbox_ids", .type = SHAPE_STRING, .array = true, .member = "inbox_ids"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+    {.name = "parent_folder_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "parent_folder"},
+};
+
+static const struct item_kind item_MessageTemplate = {
+    .full_name = "front.resource.MessageTemplate", .fields = i_MessageTemplate, .n_fields = 9,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_MessageTemplateFolder[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+    {.name = "parent_folder_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "parent_folder"},
+};
+
+static const struct item_kind item_MessageTemplateFolder = {
+    .full_name = "front.resource.MessageTemplateFolder", .fields = i_MessageTemplateFolder, .n_fields = 6,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Rule[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "actions", .type = SHAPE_STRING, .array = true, .member = "actions"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Rule = {
+    .full_name = "front.resource.Rule", .fields = i_Rule, .n_fields = 5,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_SeenReceipt_seen_by[] = {
+    {.name = "handle", .type = SHAPE_STRING, .member = "handle"},
+    {.name = "source", .type = SHAPE_STRING, .member = "source"},
+};
+
+static const struct item_field i_SeenReceipt[] = {
+    {.name = "first_seen_at", .type = SHAPE_STRING, .member = "first_seen_at"},
+    {.name = "seen_by", .type = SHAPE_OBJECT, .member = "seen_by", .fields = i_SeenReceipt_seen_by, .n_fields = 2},
+    {.name = "message_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "message"},
+};
+
+static const struct item_kind item_SeenReceipt = {
+    .full_name = "front.resource.SeenReceipt", .fields = i_SeenReceipt, .n_fields = 3,
+    .key = {{ITEM_KEY_LINK, "_links.related.message"}, {ITEM_KEY_TEXT, "seen_by.handle"}}};
+
+static const struct item_field i_Shift_times_mon[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_tue[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_wed[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_thu[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_fri[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_sat[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times_sun[] = {
+    {.name = "start", .type = SHAPE_STRING, .member = "start"},
+    {.name = "end", .type = SHAPE_STRING, .member = "end"},
+};
+
+static const struct item_field i_Shift_times[] = {
+    {.name = "mon", .type = SHAPE_OBJECT, .member = "mon", .fields = i_Shift_times_mon, .n_fields = 2},
+    {.name = "tue", .type = SHAPE_OBJECT, .member = "tue", .fields = i_Shift_times_tue, .n_fields = 2},
+    {.name = "wed", .type = SHAPE_OBJECT, .member = "wed", .fields = i_Shift_times_wed, .n_fields = 2},
+    {.name = "thu", .type = SHAPE_OBJECT, .member = "thu", .fields = i_Shift_times_thu, .n_fields = 2},
+    {.name = "fri", .type = SHAPE_OBJECT, .member = "fri", .fields = i_Shift_times_fri, .n_fields = 2},
+    {.name = "sat", .type = SHAPE_OBJECT, .member = "sat", .fields = i_Shift_times_sat, .n_fields = 2},
+    {.name = "sun", .type = SHAPE_OBJECT, .member = "sun", .fields = i_Shift_times_sun, .n_fields = 2},
+};
+
+static const struct item_field i_Shift[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "color", .type = SHAPE_STRING, .member = "color"},
+    {.name = "timezone", .type = SHAPE_STRING, .member = "timezone"},
+    {.name = "times", .type = SHAPE_OBJECT, .member = "times", .fields = i_Shift_times, .n_fields = 7},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Shift = {
+    .full_name = "front.resource.Shift", .fields = i_Shift, .n_fields = 8,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Signature[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+    {.name = "sender_info", .type = SHAPE_STRING, .member = "sender_info"},
+    {.name = "is_visible_for_all_teammate_channels", .type = SHAPE_BOOLEAN, .member = "is_visible_for_all_teammate_channels"},
+    {.name = "is_default", .type = SHAPE_BOOLEAN, .member = "is_default"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "channel_ids", .type = SHAPE_STRING, .array = true, .member = "channel_ids"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_Signature = {
+    .full_name = "front.resource.Signature", .fields = i_Signature, .n_fields = 9,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Tag[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "highlight", .type = SHAPE_STRING, .member = "highlight"},
+    {.name = "is_private", .type = SHAPE_BOOLEAN, .member = "is_private"},
+    {.name = "is_visible_in_conversation_lists", .type = SHAPE_BOOLEAN, .member = "is_visible_in_conversation_lists"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+    {.name = "parent_tag_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "parent_tag"},
+};
+
+static const struct item_kind item_Tag = {
+    .full_name = "front.resource.Tag", .fields = i_Tag, .n_fields = 10,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Team[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+};
+
+static const struct item_kind item_Team = {
+    .full_name = "front.resource.Team", .fields = i_Team, .n_fields = 2,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_Teammate[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "email", .type = SHAPE_STRING, .member = "email"},
+    {.name = "username", .type = SHAPE_STRING, .member = "username"},
+    {.name = "first_name", .type = SHAPE_STRING, .member = "first_name"},
+    {.name = "last_name", .type = SHAPE_STRING, .member = "last_name"},
+    {.name = "is_admin", .type = SHAPE_BOOLEAN, .member = "is_admin"},
+    {.name = "is_available", .type = SHAPE_BOOLEAN, .member = "is_available"},
+    {.name = "is_blocked", .type = SHAPE_BOOLEAN, .member = "is_blocked"},
+    {.name = "type", .type = SHAPE_STRING, .member = "type"},
+    {.name = "custom_fields", .type = SHAPE_JSON, .member = "custom_fields"},
+    {.name = "botSource_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "botSource"},
+};
+
+static const struct item_kind item_Teammate = {
+    .full_name = "front.resource.Teammate", .fields = i_Teammate, .n_fields = 11,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_TeammateGroup_permissions_contacts[] = {
+    {.name = "access", .type = SHAPE_STRING, .member = "access"},
+    {.name = "contact_list_ids", .type = SHAPE_STRING, .array = true, .member = "contact_list_ids"},
+};
+
+static const struct item_field i_TeammateGroup_permissions[] = {
+    {.name = "contacts", .type = SHAPE_OBJECT, .member = "contacts", .fields = i_TeammateGroup_permissions_contacts, .n_fields = 2},
+};
+
+static const struct item_field i_TeammateGroup[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "is_managed_by_scim", .type = SHAPE_BOOLEAN, .member = "is_managed_by_scim"},
+    {.name = "permissions", .type = SHAPE_OBJECT, .member = "permissions", .fields = i_TeammateGroup_permissions, .n_fields = 1},
+};
+
+static const struct item_kind item_TeammateGroup = {
+    .full_name = "front.resource.TeammateGroup", .fields = i_TeammateGroup, .n_fields = 5,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_TicketStatus[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "category", .type = SHAPE_STRING, .member = "category"},
+    {.name = "description", .type = SHAPE_STRING, .member = "description"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+};
+
+static const struct item_kind item_TicketStatus = {
+    .full_name = "front.resource.TicketStatus", .fields = i_TicketStatus, .n_fields = 6,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_TimeOff_auto_responder[] = {
+    {.name = "is_enabled", .type = SHAPE_BOOLEAN, .member = "is_enabled"},
+    {.name = "channel_ids", .type = SHAPE_STRING, .array = true, .member = "channel_ids"},
+    {.name = "is_contacts_only", .type = SHAPE_BOOLEAN, .member = "is_contacts_only"},
+    {.name = "body", .type = SHAPE_STRING, .member = "body"},
+};
+
+static const struct item_field i_TimeOff[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "start_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "start_at"},
+    {.name = "end_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "end_at"},
+    {.name = "created_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "created_at"},
+    {.name = "updated_at", .type = SHAPE_TIME, .time = TIME_FRACTION, .member = "updated_at"},
+    {.name = "auto_responder", .type = SHAPE_OBJECT, .member = "auto_responder", .fields = i_TimeOff_auto_responder, .n_fields = 4},
+    {.name = "teammate_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "teammate"},
+};
+
+static const struct item_kind item_TimeOff = {
+    .full_name = "front.resource.TimeOff", .fields = i_TimeOff, .n_fields = 8,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
+static const struct item_field i_View[] = {
+    {.name = "id", .type = SHAPE_STRING, .member = "id"},
+    {.name = "name", .type = SHAPE_STRING, .member = "name"},
+    {.name = "highlight", .type = SHAPE_STRING, .member = "highlight"},
+    {.name = "inbox_ids", .type = SHAPE_STRING, .array = true, .member = "inbox_ids"},
+    {.name = "tag_ids", .type = SHAPE_STRING, .array = true, .member = "tag_ids"},
+    {.name = "not_tag_ids", .type = SHAPE_STRING, .array = true, .member = "not_tag_ids"},
+    {.name = "no_tags", .type = SHAPE_BOOLEAN, .member = "no_tags"},
+    {.name = "assignee_ids", .type = SHAPE_STRING, .array = true, .member = "assignee_ids"},
+    {.name = "not_assignee_ids", .type = SHAPE_STRING, .array = true, .member = "not_assignee_ids"},
+    {.name = "owner_id", .type = SHAPE_STRING, .place = ITEM_LINK, .member = "owner"},
+};
+
+static const struct item_kind item_View = {
+    .full_name = "front.resource.View", .fields = i_View, .n_fields = 10,
+    .key = {{ITEM_KEY_TEXT, "id"}}};
+
 const struct op catalogue_table[] = {
     {.name = "add-call-recording", .help = "Adds the recording of a call: one audio file.",
      .method = HTTP_POST, .path = "/channels/{channel_id}/calls/{external_call_id}/recording",
@@ -3536,14 +4101,14 @@ const struct op catalogue_table[] = {
      .method = HTTP_GET,
      .path = "/message_template_folders/{message_template_folder_id}/message_template_folders",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[100],
-     .list = true, .resource = "message-template-folders", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .list = true, .resource = "message-template-folders", .items = &item_MessageTemplateFolder,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "get-child-templates",
      .help = "Lists the message templates of a message template folder.", .method = HTTP_GET,
      .path = "/message_template_folders/{message_template_folder_id}/message_templates",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[101],
-     .list = true, .resource = "message-templates", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .list = true, .resource = "message-templates", .items = &item_MessageTemplate,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "get-comment", .help = "Gets a comment.", .titles = "Get Comment",
      .method = HTTP_GET, .path = "/comments/{comment_id}", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[102],
@@ -3603,7 +4168,8 @@ const struct op catalogue_table[] = {
     {.name = "get-message-seen-status", .help = "Lists who has seen a message.",
      .method = HTTP_GET, .path = "/messages/{message_id}/seen", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[115], .list = true,
-     .resource = "seen-receipts", .scopes = "messages:read", .statuses = "200"},
+     .resource = "seen-receipts", .items = &item_SeenReceipt, .scopes = "messages:read",
+     .statuses = "200"},
     {.name = "get-message-template", .help = "Gets a message template.",
      .titles = "Get Response", .method = HTTP_GET,
      .path = "/message_templates/{message_template_id}", .klass = CLASS_A, .guard = GUARD_NONE,
@@ -3648,120 +4214,131 @@ const struct op catalogue_table[] = {
     {.name = "list-account-contacts", .help = "Lists the contacts of an account.",
      .method = HTTP_GET, .path = "/accounts/{account_id}/contacts", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[127], .list = true,
-     .paged = true, .page_max = 100, .resource = "contacts", .scopes = "contacts:read",
-     .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "contacts", .items = &item_Contact,
+     .scopes = "contacts:read", .statuses = "200"},
     {.name = "list-account-custom-fields", .help = "Lists the custom fields of accounts.",
      .method = HTTP_GET, .path = "/accounts/custom_fields", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[128], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-accounts", .help = "Lists the accounts.", .method = HTTP_GET,
      .path = "/accounts", .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN,
      .record = &typed_records[129], .list = true, .paged = true, .page_max = 100,
-     .resource = "accounts", .scopes = "accounts:read", .statuses = "200"},
+     .resource = "accounts", .items = &item_Account, .scopes = "accounts:read",
+     .statuses = "200"},
     {.name = "list-all-company-rules", .help = "Lists the rules of the whole company.",
      .titles = "List Rules", .method = HTTP_GET, .path = "/company/rules", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[130], .list = true,
-     .resource = "rules", .scopes = "rules:read", .statuses = "200"},
+     .resource = "rules", .items = &item_Rule, .scopes = "rules:read", .statuses = "200"},
     {.name = "list-articles-in-a-category",
      .help = "Lists the articles of a knowledge base category.", .method = HTTP_GET,
      .path = "/knowledge_base_categories/{category_id}/articles", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[131], .list = true,
      .paged = true, .page_max = 100, .resource = "knowledge-base-articles",
-     .scopes = "knowledge_bases:read", .statuses = "200"},
+     .items = &item_KnowledgeBaseArticle, .scopes = "knowledge_bases:read", .statuses = "200"},
     {.name = "list-articles-in-a-knowledge-base",
      .help = "Lists the articles of a knowledge base.", .method = HTTP_GET,
      .path = "/knowledge_bases/{knowledge_base_id}/articles", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[132], .list = true,
      .paged = true, .page_max = 100, .resource = "knowledge-base-articles",
-     .scopes = "knowledge_bases:read", .statuses = "200"},
+     .items = &item_KnowledgeBaseArticle, .scopes = "knowledge_bases:read", .statuses = "200"},
     {.name = "list-assigned-conversations",
      .help = "Lists the conversations assigned to a teammate.", .method = HTTP_GET,
      .path = "/teammates/{teammate_id}/conversations", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[133], .list = true, .paged = true,
-     .page_max = 100, .resource = "conversations", .scopes = "conversations:read",
-     .statuses = "200"},
+     .page_max = 100, .resource = "conversations", .items = &item_Conversation,
+     .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-categories-in-a-knowledge-base",
      .help = "Lists the categories of a knowledge base.", .method = HTTP_GET,
      .path = "/knowledge_bases/{knowledge_base_id}/categories", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[134], .list = true,
      .paged = true, .page_max = 100, .resource = "knowledge-base-categories",
-     .scopes = "knowledge_bases:read", .statuses = "200"},
+     .items = &item_KnowledgeBaseCategory, .scopes = "knowledge_bases:read", .statuses = "200"},
     {.name = "list-channels", .help = "Lists the channels.", .titles = "List Channels",
      .method = HTTP_GET, .path = "/channels", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[135], .list = true, .resource = "channels",
-     .scopes = "channels:read", .statuses = "200"},
+     .items = &item_Channel, .scopes = "channels:read", .statuses = "200"},
     {.name = "list-comment-mentions", .help = "Lists the teammates mentioned in a comment.",
      .method = HTTP_GET, .path = "/comments/{comment_id}/mentions", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[136], .list = true,
-     .resource = "teammates", .scopes = "teammates:read", .statuses = "200"},
+     .resource = "teammates", .items = &item_Teammate, .scopes = "teammates:read",
+     .statuses = "200"},
     {.name = "list-company-tags", .help = "Lists the company's tags.", .method = HTTP_GET,
      .path = "/company/tags", .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN,
      .record = &typed_records[137], .list = true, .paged = true, .page_max = 100,
-     .resource = "tags", .scopes = "tags:read", .statuses = "200"},
+     .resource = "tags", .items = &item_Tag, .scopes = "tags:read", .statuses = "200"},
     {.name = "list-company-teammate-group-team-inboxes",
      .help = "Lists the inboxes of a teammate group.", .method = HTTP_GET,
      .path = "/teammate_groups/{teammate_group_id}/inboxes", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[138], .list = true,
-     .resource = "inboxes", .scopes = "inboxes:read", .statuses = "200"},
+     .resource = "inboxes", .items = &item_Inbox, .scopes = "inboxes:read", .statuses = "200"},
     {.name = "list-company-teammate-group-teammates",
      .help = "Lists the teammates of a teammate group.", .method = HTTP_GET,
      .path = "/teammate_groups/{teammate_group_id}/teammates", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[139], .list = true,
-     .resource = "teammates", .scopes = "teammates:read", .statuses = "200"},
+     .resource = "teammates", .items = &item_Teammate, .scopes = "teammates:read",
+     .statuses = "200"},
     {.name = "list-company-teammate-group-teams",
      .help = "Lists the teams of a teammate group.", .method = HTTP_GET,
      .path = "/teammate_groups/{teammate_group_id}/teams", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[140], .list = true,
-     .resource = "teams", .scopes = "teams:read", .statuses = "200"},
+     .resource = "teams", .items = &item_Team, .scopes = "teams:read", .statuses = "200"},
     {.name = "list-company-teammate-groups", .help = "Lists the teammate groups.",
      .method = HTTP_GET, .path = "/teammate_groups", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[141], .list = true,
-     .resource = "teammate-groups", .scopes = "teammate_groups:read", .statuses = "200"},
+     .resource = "teammate-groups", .items = &item_TeammateGroup,
+     .scopes = "teammate_groups:read", .statuses = "200"},
     {.name = "list-company-ticket-statuses", .help = "Lists the ticket statuses.",
      .method = HTTP_GET, .path = "/company/statuses", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[142], .list = true,
-     .resource = "ticket-statuses", .scopes = "statuses:read", .statuses = "200"},
+     .resource = "ticket-statuses", .items = &item_TicketStatus, .scopes = "statuses:read",
+     .statuses = "200"},
     {.name = "list-contact-conversations", .help = "Lists the conversations of a contact.",
      .method = HTTP_GET, .path = "/contacts/{contact_id}/conversations", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[143], .list = true,
-     .paged = true, .page_max = 100, .resource = "conversations",
+     .paged = true, .page_max = 100, .resource = "conversations", .items = &item_Conversation,
      .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-contact-custom-fields", .help = "Lists the custom fields of contacts.",
      .method = HTTP_GET, .path = "/contacts/custom_fields", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[144], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-contact-lists", .help = "Lists the contact lists.",
      .titles = "List Contact Groups", .method = HTTP_GET, .path = "/contact_lists",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[145],
-     .list = true, .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200"},
+     .list = true, .resource = "contact-lists", .items = &item_ContactList,
+     .scopes = "contacts:read", .statuses = "200"},
     {.name = "list-contacts", .help = "Lists the contacts.", .titles = "List Contact",
      .method = HTTP_GET, .path = "/contacts", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[146], .list = true, .paged = true,
-     .page_max = 100, .resource = "contacts", .scopes = "contacts:read", .statuses = "200"},
+     .page_max = 100, .resource = "contacts", .items = &item_Contact, .scopes = "contacts:read",
+     .statuses = "200"},
     {.name = "list-contacts-in-contact-list", .help = "Lists the contacts of a contact list.",
      .method = HTTP_GET, .path = "/contact_lists/{contact_list_id}/contacts", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[147], .list = true,
-     .paged = true, .page_max = 100, .resource = "contacts", .scopes = "contacts:read",
-     .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "contacts", .items = &item_Contact,
+     .scopes = "contacts:read", .statuses = "200"},
     {.name = "list-contacts-in-group", .help = "Lists the contacts of a contact group.",
      .method = HTTP_GET, .path = "/contact_groups/{contact_group_id}/contacts",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[148],
      .list = true, .paged = true, .page_max = 100, .resource = "contacts",
-     .scopes = "contacts:read", .statuses = "200", .deprecated = true},
+     .items = &item_Contact, .scopes = "contacts:read", .statuses = "200", .deprecated = true},
     {.name = "list-conversation-comments", .help = "Lists the comments of a conversation.",
      .titles = "List Comments", .method = HTTP_GET,
      .path = "/conversations/{conversation_id}/comments", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[149], .list = true, .resource = "comments",
-     .merged_301 = true, .scopes = "comments:read", .statuses = "200"},
+     .items = &item_Comment, .merged_301 = true, .scopes = "comments:read", .statuses = "200"},
     {.name = "list-conversation-custom-fields",
      .help = "Lists the custom fields of conversations.", .method = HTTP_GET,
      .path = "/conversations/custom_fields", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[150], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-conversation-drafts", .help = "Lists the drafts of a conversation.",
      .method = HTTP_GET, .path = "/conversations/{conversation_id}/drafts", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[151], .list = true,
-     .resource = "drafts", .merged_301 = true, .scopes = "drafts:read", .statuses = "200"},
+     .resource = "drafts", .items = &item_Message, .merged_301 = true, .scopes = "drafts:read",
+     .statuses = "200"},
     {.name = "list-conversation-events", .help = "Lists the events of a conversation.",
      .method = HTTP_GET, .path = "/conversations/{conversation_id}/events", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[152], .list = true,
@@ -3770,27 +4347,28 @@ const struct op catalogue_table[] = {
     {.name = "list-conversation-followers", .help = "Lists the followers of a conversation.",
      .method = HTTP_GET, .path = "/conversations/{conversation_id}/followers", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[153], .list = true,
-     .resource = "teammates", .merged_301 = true, .scopes = "teammates:read",
-     .statuses = "200"},
+     .resource = "teammates", .items = &item_Teammate, .merged_301 = true,
+     .scopes = "teammates:read", .statuses = "200"},
     {.name = "list-conversation-inboxes", .help = "Lists the inboxes of a conversation.",
      .method = HTTP_GET, .path = "/conversations/{conversation_id}/inboxes", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[154], .list = true,
-     .resource = "inboxes", .merged_301 = true, .scopes = "inboxes:read", .statuses = "200"},
+     .resource = "inboxes", .items = &item_Inbox, .merged_301 = true, .scopes = "inboxes:read",
+     .statuses = "200"},
     {.name = "list-conversation-messages", .help = "Lists the messages of a conversation.",
      .method = HTTP_GET, .path = "/conversations/{conversation_id}/messages", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[155], .list = true,
-     .paged = true, .page_max = 100, .resource = "messages", .merged_301 = true,
-     .scopes = "messages:read", .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "messages", .items = &item_Message,
+     .merged_301 = true, .scopes = "messages:read", .statuses = "200"},
     {.name = "list-conversations", .help = "Lists the conversations.",
      .titles = "List Conversations", .method = HTTP_GET, .path = "/conversations",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[156],
      .list = true, .paged = true, .page_max = 100, .resource = "conversations",
-     .scopes = "conversations:read", .statuses = "200"},
+     .items = &item_Conversation, .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-custom-fields", .help = "Lists the custom fields of contacts.",
      .method = HTTP_GET, .path = "/custom_fields", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[157], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200",
-     .deprecated = true},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200", .deprecated = true},
     {.name = "list-events", .help = "Lists the events.", .titles = "Watch Events",
      .method = HTTP_GET, .path = "/events", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[158], .list = true, .paged = true,
@@ -3798,214 +4376,235 @@ const struct op catalogue_table[] = {
     {.name = "list-folders", .help = "Lists the message template folders.", .method = HTTP_GET,
      .path = "/message_template_folders", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[159], .list = true,
-     .resource = "message-template-folders", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .resource = "message-template-folders", .items = &item_MessageTemplateFolder,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-groups", .help = "Lists the contact groups.",
      .titles = "List Contact Groups", .method = HTTP_GET, .path = "/contact_groups",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[160],
-     .list = true, .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200",
-     .deprecated = true},
+     .list = true, .resource = "contact-lists", .items = &item_ContactList,
+     .scopes = "contacts:read", .statuses = "200", .deprecated = true},
     {.name = "list-inbox-access", .help = "Lists the teammates who have access to an inbox.",
      .method = HTTP_GET, .path = "/inboxes/{inbox_id}/teammates", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[161], .list = true,
-     .resource = "teammates", .scopes = "teammates:read", .statuses = "200"},
+     .resource = "teammates", .items = &item_Teammate, .scopes = "teammates:read",
+     .statuses = "200"},
     {.name = "list-inbox-channels", .help = "Lists the channels of an inbox.",
      .method = HTTP_GET, .path = "/inboxes/{inbox_id}/channels", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[162], .list = true,
-     .resource = "channels", .scopes = "channels:read", .statuses = "200"},
+     .resource = "channels", .items = &item_Channel, .scopes = "channels:read",
+     .statuses = "200"},
     {.name = "list-inbox-conversations", .help = "Lists the conversations of an inbox.",
      .method = HTTP_GET, .path = "/inboxes/{inbox_id}/conversations", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[163], .list = true,
-     .paged = true, .page_max = 100, .resource = "conversations",
+     .paged = true, .page_max = 100, .resource = "conversations", .items = &item_Conversation,
      .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-inbox-custom-fields", .help = "Lists the custom fields of inboxes.",
      .method = HTTP_GET, .path = "/inboxes/custom_fields", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[164], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-inboxes", .help = "Lists the inboxes.", .titles = "List Inboxes",
      .method = HTTP_GET, .path = "/inboxes", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[165], .list = true, .resource = "inboxes",
-     .scopes = "inboxes:read", .statuses = "200"},
+     .items = &item_Inbox, .scopes = "inboxes:read", .statuses = "200"},
     {.name = "list-knowledge-bases", .help = "Lists the knowledge bases.", .method = HTTP_GET,
      .path = "/knowledge_bases", .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN,
      .record = &typed_records[166], .list = true, .resource = "knowledge-bases",
-     .scopes = "knowledge_bases:read", .statuses = "200"},
+     .items = &item_KnowledgeBase, .scopes = "knowledge_bases:read", .statuses = "200"},
     {.name = "list-link-conversations", .help = "Lists the conversations of a link.",
      .method = HTTP_GET, .path = "/links/{link_id}/conversations", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[167], .list = true,
-     .paged = true, .page_max = 100, .resource = "conversations",
+     .paged = true, .page_max = 100, .resource = "conversations", .items = &item_Conversation,
      .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-link-custom-fields", .help = "Lists the custom fields of links.",
      .method = HTTP_GET, .path = "/links/custom_fields", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[168], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-links", .help = "Lists the links.", .method = HTTP_GET, .path = "/links",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[169],
-     .list = true, .paged = true, .page_max = 100, .resource = "links", .scopes = "links:read",
-     .statuses = "200"},
+     .list = true, .paged = true, .page_max = 100, .resource = "links", .items = &item_Link,
+     .scopes = "links:read", .statuses = "200"},
     {.name = "list-message-templates", .help = "Lists the message templates.",
      .titles = "List Responses", .method = HTTP_GET, .path = "/message_templates",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[170],
-     .list = true, .resource = "message-templates", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .list = true, .resource = "message-templates", .items = &item_MessageTemplate,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-notes", .help = "Lists the notes of a contact.", .method = HTTP_GET,
      .path = "/contacts/{contact_id}/notes", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[171], .list = true,
-     .resource = "contact-notes", .scopes = "contacts:read", .statuses = "200,202"},
+     .resource = "contact-notes", .items = &item_ContactNote, .scopes = "contacts:read",
+     .statuses = "200,202"},
     {.name = "list-rules", .help = "Lists the rules.", .titles = "List Rules",
      .method = HTTP_GET, .path = "/rules", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[172], .list = true, .resource = "rules",
-     .scopes = "rules:read", .statuses = "200"},
+     .items = &item_Rule, .scopes = "rules:read", .statuses = "200"},
     {.name = "list-shifts", .help = "Lists the shifts.", .method = HTTP_GET, .path = "/shifts",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[173],
-     .list = true, .resource = "shifts", .scopes = "shifts:read", .statuses = "200"},
+     .list = true, .resource = "shifts", .items = &item_Shift, .scopes = "shifts:read",
+     .statuses = "200"},
     {.name = "list-shifts-teammates", .help = "Lists the teammates of a shift.",
      .method = HTTP_GET, .path = "/shifts/{shift_id}/teammates", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[174], .list = true,
-     .resource = "teammates", .scopes = "teammates:read", .statuses = "200"},
+     .resource = "teammates", .items = &item_Teammate, .scopes = "teammates:read",
+     .statuses = "200"},
     {.name = "list-tag-children", .help = "Lists the tags below a tag.", .method = HTTP_GET,
      .path = "/tags/{tag_id}/children", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[175], .list = true, .resource = "tags",
-     .scopes = "tags:read", .statuses = "200"},
+     .items = &item_Tag, .scopes = "tags:read", .statuses = "200"},
     {.name = "list-tagged-conversations", .help = "Lists the conversations that carry a tag.",
      .method = HTTP_GET, .path = "/tags/{tag_id}/conversations", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[176], .list = true,
-     .paged = true, .page_max = 100, .resource = "conversations",
+     .paged = true, .page_max = 100, .resource = "conversations", .items = &item_Conversation,
      .scopes = "conversations:read", .statuses = "200"},
     {.name = "list-tags", .help = "Lists the tags.", .titles = "List Tag", .method = HTTP_GET,
      .path = "/tags", .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN,
      .record = &typed_records[177], .list = true, .paged = true, .page_max = 100,
-     .resource = "tags", .scopes = "tags:read", .statuses = "200"},
+     .resource = "tags", .items = &item_Tag, .scopes = "tags:read", .statuses = "200"},
     {.name = "list-team-channels", .help = "Lists the channels of a team.",
      .titles = "List Channels", .method = HTTP_GET, .path = "/teams/{team_id}/channels",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[178],
-     .list = true, .resource = "channels", .scopes = "channels:read", .statuses = "200"},
+     .list = true, .resource = "channels", .items = &item_Channel, .scopes = "channels:read",
+     .statuses = "200"},
     {.name = "list-team-contact-lists", .help = "Lists the contact lists of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/contact_lists", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[179], .list = true,
-     .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200"},
+     .resource = "contact-lists", .items = &item_ContactList, .scopes = "contacts:read",
+     .statuses = "200"},
     {.name = "list-team-contacts", .help = "Lists the contacts of a team.", .method = HTTP_GET,
      .path = "/teams/{team_id}/contacts", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[180], .list = true, .paged = true,
-     .page_max = 100, .resource = "contacts", .scopes = "contacts:read", .statuses = "200"},
+     .page_max = 100, .resource = "contacts", .items = &item_Contact, .scopes = "contacts:read",
+     .statuses = "200"},
     {.name = "list-team-folders", .help = "Lists the message template folders of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/message_template_folders", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[181], .list = true,
-     .resource = "message-template-folders", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .resource = "message-template-folders", .items = &item_MessageTemplateFolder,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-team-groups", .help = "Lists the contact groups of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/contact_groups", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[182], .list = true,
-     .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200",
-     .deprecated = true},
+     .resource = "contact-lists", .items = &item_ContactList, .scopes = "contacts:read",
+     .statuses = "200", .deprecated = true},
     {.name = "list-team-inboxes", .help = "Lists the inboxes of a team.",
      .titles = "List Inboxes", .method = HTTP_GET, .path = "/teams/{team_id}/inboxes",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[183],
-     .list = true, .resource = "inboxes", .scopes = "inboxes:read", .statuses = "200"},
+     .list = true, .resource = "inboxes", .items = &item_Inbox, .scopes = "inboxes:read",
+     .statuses = "200"},
     {.name = "list-team-message-templates", .help = "Lists the message templates of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/message_templates", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[184], .list = true,
-     .resource = "message-templates", .scopes = "message_templates:read", .statuses = "200"},
+     .resource = "message-templates", .items = &item_MessageTemplate,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-team-rules", .help = "Lists the rules of a team.", .titles = "List Rules",
      .method = HTTP_GET, .path = "/teams/{team_id}/rules", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[185], .list = true,
-     .resource = "rules", .scopes = "rules:read", .statuses = "200"},
+     .resource = "rules", .items = &item_Rule, .scopes = "rules:read", .statuses = "200"},
     {.name = "list-team-shifts", .help = "Lists the shifts of a team.", .method = HTTP_GET,
      .path = "/teams/{team_id}/shifts", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[186], .list = true, .resource = "shifts",
-     .scopes = "shifts:read", .statuses = "200"},
+     .items = &item_Shift, .scopes = "shifts:read", .statuses = "200"},
     {.name = "list-team-signatures", .help = "Lists the signatures of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/signatures", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[187], .list = true,
-     .resource = "signatures", .scopes = "signatures:read", .statuses = "200"},
+     .resource = "signatures", .items = &item_Signature, .scopes = "signatures:read",
+     .statuses = "200"},
     {.name = "list-team-tags", .help = "Lists the tags of a team.", .method = HTTP_GET,
      .path = "/teams/{team_id}/tags", .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN,
      .record = &typed_records[188], .list = true, .paged = true, .page_max = 100,
-     .resource = "tags", .scopes = "tags:read", .statuses = "200"},
+     .resource = "tags", .items = &item_Tag, .scopes = "tags:read", .statuses = "200"},
     {.name = "list-team-time-offs", .help = "Lists the time offs of a team.",
      .method = HTTP_GET, .path = "/teams/{team_id}/time_offs", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[189], .list = true,
-     .paged = true, .page_max = 100, .resource = "time-offs", .scopes = "time_off:read",
-     .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "time-offs", .items = &item_TimeOff,
+     .scopes = "time_off:read", .statuses = "200"},
     {.name = "list-team-views", .help = "Lists the views of a team.", .method = HTTP_GET,
      .path = "/teams/{team_id}/views", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[190], .list = true, .paged = true,
-     .page_max = 100, .resource = "views", .scopes = "views:read", .statuses = "200"},
+     .page_max = 100, .resource = "views", .items = &item_View, .scopes = "views:read",
+     .statuses = "200"},
     {.name = "list-teammate-channels", .help = "Lists the channels of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/channels", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[191], .list = true,
-     .resource = "channels", .scopes = "channels:read", .statuses = "200"},
+     .resource = "channels", .items = &item_Channel, .scopes = "channels:read",
+     .statuses = "200"},
     {.name = "list-teammate-contact-lists", .help = "Lists the contact lists of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/contact_lists", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[192], .list = true,
-     .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200"},
+     .resource = "contact-lists", .items = &item_ContactList, .scopes = "contacts:read",
+     .statuses = "200"},
     {.name = "list-teammate-contacts", .help = "Lists the contacts of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/contacts", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[193], .list = true,
-     .paged = true, .page_max = 100, .resource = "contacts", .scopes = "contacts:read",
-     .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "contacts", .items = &item_Contact,
+     .scopes = "contacts:read", .statuses = "200"},
     {.name = "list-teammate-custom-fields", .help = "Lists the custom fields of teammates.",
      .method = HTTP_GET, .path = "/teammates/custom_fields", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[194], .list = true,
-     .resource = "custom-fields", .scopes = "custom_fields:read", .statuses = "200"},
+     .resource = "custom-fields", .items = &item_CustomField, .scopes = "custom_fields:read",
+     .statuses = "200"},
     {.name = "list-teammate-folders",
      .help = "Lists the message template folders of a teammate.", .method = HTTP_GET,
      .path = "/teammates/{teammate_id}/message_template_folders", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[195], .list = true,
-     .resource = "message-template-folders", .scopes = "message_templates:read",
-     .statuses = "200"},
+     .resource = "message-template-folders", .items = &item_MessageTemplateFolder,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-teammate-groups", .help = "Lists the contact groups of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/contact_groups", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[196], .list = true,
-     .resource = "contact-lists", .scopes = "contacts:read", .statuses = "200",
-     .deprecated = true},
+     .resource = "contact-lists", .items = &item_ContactList, .scopes = "contacts:read",
+     .statuses = "200", .deprecated = true},
     {.name = "list-teammate-inboxes", .help = "Lists the inboxes of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/inboxes", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[197], .list = true,
-     .resource = "inboxes", .scopes = "inboxes:read", .statuses = "200", .deprecated = true},
+     .resource = "inboxes", .items = &item_Inbox, .scopes = "inboxes:read", .statuses = "200",
+     .deprecated = true},
     {.name = "list-teammate-message-templates",
      .help = "Lists the message templates of a teammate.", .method = HTTP_GET,
      .path = "/teammates/{teammate_id}/message_templates", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[198], .list = true,
-     .resource = "message-templates", .scopes = "message_templates:read", .statuses = "200"},
+     .resource = "message-templates", .items = &item_MessageTemplate,
+     .scopes = "message_templates:read", .statuses = "200"},
     {.name = "list-teammate-private-inboxes",
      .help = "Lists the private inboxes of a teammate.", .method = HTTP_GET,
      .path = "/teammates/{teammate_id}/private_inboxes", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[199], .list = true, .resource = "inboxes",
-     .scopes = "inboxes:read", .statuses = "200"},
+     .items = &item_Inbox, .scopes = "inboxes:read", .statuses = "200"},
     {.name = "list-teammate-rules", .help = "Lists the rules of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/rules", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[200], .list = true,
-     .resource = "rules", .scopes = "rules:read", .statuses = "200"},
+     .resource = "rules", .items = &item_Rule, .scopes = "rules:read", .statuses = "200"},
     {.name = "list-teammate-shifts", .help = "Lists the shifts of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/shifts", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[201], .list = true,
-     .resource = "shifts", .scopes = "shifts:read", .statuses = "200"},
+     .resource = "shifts", .items = &item_Shift, .scopes = "shifts:read", .statuses = "200"},
     {.name = "list-teammate-signatures", .help = "Lists the signatures of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/signatures", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[202], .list = true,
-     .resource = "signatures", .scopes = "signatures:read", .statuses = "200"},
+     .resource = "signatures", .items = &item_Signature, .scopes = "signatures:read",
+     .statuses = "200"},
     {.name = "list-teammate-tags", .help = "Lists the tags of a teammate.", .method = HTTP_GET,
      .path = "/teammates/{teammate_id}/tags", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[203], .list = true, .paged = true,
-     .page_max = 100, .resource = "tags", .scopes = "tags:read", .statuses = "200"},
+     .page_max = 100, .resource = "tags", .items = &item_Tag, .scopes = "tags:read",
+     .statuses = "200"},
     {.name = "list-teammate-time-offs", .help = "Lists the time offs of a teammate.",
      .method = HTTP_GET, .path = "/teammates/{teammate_id}/time_offs", .klass = CLASS_A,
      .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[204], .list = true,
-     .paged = true, .page_max = 100, .resource = "time-offs", .scopes = "time_off:read",
-     .statuses = "200"},
+     .paged = true, .page_max = 100, .resource = "time-offs", .items = &item_TimeOff,
+     .scopes = "time_off:read", .statuses = "200"},
     {.name = "list-teammates", .help = "Lists the teammates.", .titles = "List Teammates",
      .method = HTTP_GET, .path = "/teammates", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[205], .list = true, .resource = "teammates",
-     .scopes = "teammates:read", .statuses = "200"},
+     .items = &item_Teammate, .scopes = "teammates:read", .statuses = "200"},
     {.name = "list-teams", .help = "Lists the teams.", .titles = "List Teams",
      .method = HTTP_GET, .path = "/teams", .klass = CLASS_A, .guard = GUARD_NONE,
      .auth = AUTH_TOKEN, .record = &typed_records[206], .list = true, .resource = "teams",
-     .scopes = "teams:read", .statuses = "200"},
+     .items = &item_Team, .scopes = "teams:read", .statuses = "200"},
     {.name = "list-views", .help = "Lists the views.", .method = HTTP_GET, .path = "/views",
      .klass = CLASS_A, .guard = GUARD_NONE, .auth = AUTH_TOKEN, .record = &typed_records[207],
-     .list = true, .paged = true, .page_max = 100, .resource = "views", .scopes = "views:read",
-     .statuses = "200"},
+     .list = true, .paged = true, .page_max = 100, .resource = "views", .items = &item_View,
+     .scopes = "views:read", .statuses = "200"},
     {.name = "mark-message-seen", .help = "Marks a message as seen.", .method = HTTP_POST,
      .path = "/messages/{message_id}/seen", .klass = CLASS_A, .guard = GUARD_SEEN,
      .guard_param = "message_id", .auth = AUTH_TOKEN, .record = &typed_records[208],
@@ -4082,8 +4681,8 @@ const struct op catalogue_table[] = {
     {.name = "search-conversations", .help = "Searches the conversations.", .method = HTTP_GET,
      .path = "/conversations/search/{query}", .klass = CLASS_A, .guard = GUARD_SEARCH,
      .auth = AUTH_TOKEN, .record = &typed_records[222], .list = true, .paged = true,
-     .page_max = 100, .resource = "conversations", .scopes = "conversations:read",
-     .statuses = "200"},
+     .page_max = 100, .resource = "conversations", .items = &item_Conversation,
+     .scopes = "conversations:read", .statuses = "200"},
     {.name = "sync-application-message-template",
      .help = "Creates or replaces a message template of an application channel.",
      .method = HTTP_PUT, .path = "/channels/{channel_id}/application_message_templates",

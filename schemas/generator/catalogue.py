@@ -195,7 +195,8 @@ def build_resources(operations, shapes, overrides):
         if record == "Event":
             continue  # front.Event, one of our own records
         fields = resource_fields(shapes.shapes[record], shapes, overrides, record)
-        out.append({"name": record, "key": overrides["keys"].get(record, "id"), "fields": fields})
+        out.append({"name": record, "key": overrides["keys"].get(record, "id"),
+                    "key_from": overrides["keys_from"].get(record, ["id"]), "fields": fields})
     return out
 
 

@@ -55,6 +55,60 @@ def c_symbol(op):
     return "f_" + op["name"].replace("-", "_")
 
 
+def c_item_field(f, inner):
+    """Where the field's value stands in the item: see codec/records/item.h."""
+    member, place = f["from"], "ITEM_MEMBER"
+    if member.startswith("_links.related."):
+        member, place = member.removeprefix("_links.related."), "ITEM_LINK"
+    elif member.endswith(".id"):
+        member, place = member.removesuffix(".id").removesuffix("[]"), "ITEM_ID"
+    parts = [".name = " + c_text(f["name"]), ".type = SHAPE_" + f["type"].upper()]
+    if f.get("array"):
+        parts.append(".array = true")
+    if f.get("time"):
+        parts.append(".time = " + TIMES[f["time"]])
+    if place != "ITEM_MEMBER":
+        parts.append(".place = " + place)
+    parts.append(".member = " + c_text(member))
+    if inner:
+        parts.append(".fields = %s, .n_fields = %d" % (inner, len(f["fields"])))
+    return "    {" + ", ".join(parts) + "},"
+
+
+def c_item_fields(symbol, fields, out):
+    """Writes the array of `fields` behind those of its nested objects."""
+    lines = []
+    for f in fields:
+        inner = None
+        if f["type"] == "object":
+            inner = "%s_%s" % (symbol, f["name"])
+            c_item_fields(inner, f["fields"], out)
+        lines.append(c_item_field(f, inner))
+    out.append("static const struct item_field %s[] = {\n%s\n};\n" % (symbol, "\n".join(lines)))
+
+
+def c_key_part(resource, path):
+    if path == "_parent_id":
+        return "{ITEM_KEY_PARENT, NULL}"
+    if path.startswith("_links."):
+        return "{ITEM_KEY_LINK, %s}" % c_text(path)
+    time = any(f["from"] == path and f["type"] == "time" for f in resource["fields"])
+    return "{%s, %s}" % ("ITEM_KEY_TIME" if time else "ITEM_KEY_TEXT", c_text(path))
+
+
+def c_item_kinds(catalogue, out):
+    """A row per resource; {record: its C name}."""
+    symbols = {}
+    for r in catalogue["resources"]:
+        symbols["front.resource." + r["name"]] = "item_" + r["name"]
+        c_item_fields("i_" + r["name"], r["fields"], out)
+        out.append("static const struct item_kind item_%s = {\n"
+                   "    .full_name = %s, .fields = i_%s, .n_fields = %d,\n    .key = {%s}};\n"
+                   % (r["name"], c_text("front.resource." + r["name"]), r["name"], len(r["fields"]),
+                      ", ".join(c_key_part(r, path) for path in r["key_from"])))
+    return symbols
+
+
 def c_probe(probe):
     if not probe:
         return None
@@ -65,7 +119,7 @@ def c_probe(probe):
     return "{" + ", ".join(parts) + "}"
 
 
-def c_operation(op, index):
+def c_operation(op, index, items):
     rows = [("name", c_text(op["name"])), ("help", c_text(op["help"])),
             ("titles", c_text("|".join(op["titles"]) or None)), ("method", "HTTP_" + op["method"]),
             ("path", c_text(op["path"])), ("klass", "CLASS_" + op["class"]),
@@ -77,7 +131,7 @@ def c_operation(op, index):
             ("file_field", c_text(op["file_field"])), ("file_required", c_bool(op["file_required"])),
             ("multipart_only", c_bool(op["multipart_only"])), ("list", c_bool(op["list"])),
             ("paged", c_bool(op["paged"])), ("page_max", str(op["page_max"])),
-            ("resource", c_text(op["resource"])), ("merged_301", c_bool(op["merged_301"])),
+            ("resource", c_text(op["resource"])), ("items", items), ("merged_301", c_bool(op["merged_301"])),
             ("binary", c_bool(op["binary"])), ("repeat_ok_status", c_text(op["repeat_ok_status"])),
             ("scopes", c_text(",".join(op["scopes"]) or None)), ("statuses", c_text(op["statuses"])),
             ("probe", c_probe(op["probe"])), ("deprecated", c_bool(op["deprecated"]))]
@@ -113,7 +167,10 @@ def catalogue_table(catalogue):
     out.append("const struct typed_record *const catalogue_records[] = {\n%s\n};\n"
                "const size_t catalogue_records_n = sizeof(catalogue_records) / sizeof(catalogue_records[0]);\n"
                % "\n".join(rows))
-    rows = [c_operation(op, i) for i, op in enumerate(operations)]
+    symbols, topics = c_item_kinds(catalogue, out), catalogue["topics"]
+    kinds = [symbols.get(topics[op["resource"]]["record"]) if op["resource"] else None
+             for op in operations]
+    rows = [c_operation(op, i, kinds[i] and "&" + kinds[i]) for i, op in enumerate(operations)]
     out.append("const struct op catalogue_table[] = {\n%s\n};\n"
                "const size_t catalogue_table_n = sizeof(catalogue_table) / sizeof(catalogue_table[0]);\n"
                % "\n".join(rows))

@@ -264,6 +264,9 @@ class Resources(unittest.TestCase):
             if keys[r["name"]] == "id":
                 self.assertIn("id", [f["name"] for f in r["fields"]])
         self.assertEqual({n for n, k in keys.items() if k != "id"}, {"ContactNote", "SeenReceipt"})
+        made = {r["name"]: r["key_from"] for r in CATALOGUE["resources"] if r["key_from"] != ["id"]}
+        self.assertEqual(made, {"ContactNote": ["_parent_id", "created_at"],
+                                "SeenReceipt": ["_links.related.message", "seen_by.handle"]})
 
     def test_topics(self):
         got = {topic: " ".join(row["lists"]) for topic, row in CATALOGUE["topics"].items()}
