@@ -47,6 +47,9 @@ static void fill_kafka(struct launch *l, const struct settings *s)
         .n_topics = s->commands_topics.n,
         .outputs = l->outputs,
         .n_outputs = sizeof(l->outputs) / sizeof(l->outputs[0]),
+        .topics_create = s->topics_create,
+        .topics_partitions = (int32_t)s->topics_partitions,
+        .topics_replication = (int32_t)s->topics_replication_factor,
     };
 }
 
@@ -77,6 +80,7 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .max_pending_bytes = s->commands_max_pending_bytes,
         .results_topic = s->results_topic,
         .dead_letters_topic = s->dead_letters_topic,
+        .resources_prefix = s->resources_topic_prefix,
         .reply_allowed = l->reply_allowed,
         .results_max_bytes = s->results_max_bytes,
         .results_response = s->results_response == RESPONSE_FULL,

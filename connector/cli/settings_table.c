@@ -22,7 +22,8 @@ static const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char later_attachments[] = "commands with attachments are rejected";
 static const char later_events[] = "events are not received yet";
-static const char later_jobs[] = "a list answers its first page only";
+static const char later_jobs[] =
+    "a list of several pages answers its first page, and produces no items";
 static const char later_registry[] = "schema registries are not used yet";
 static const char later_sync[] = "syncs do not run yet";
 
@@ -167,7 +168,7 @@ const struct setting_row settings_rows[] = {
     {"resources.topic.prefix", SETTING_TEXT, "front.", NULL, 0, 0, NULL,
      IMPORTANCE_MEDIUM, AT(resources_topic_prefix), "Topics",
      "Before the name of a resource (contacts, tags, ...): the topic its rows go to.",
-     later_jobs},
+     NULL},
     {"results.max.bytes", SETTING_BYTES, "900000", "bytes", 1000, 100 * MIB, NULL,
      IMPORTANCE_MEDIUM, AT(results_max_bytes), "Topics",
      "A larger answer is left out of its result, which says `truncated`.", NULL},

@@ -14,7 +14,7 @@ static void start_result(struct engine *en, struct slot *slot, enum outcome outc
 static void encode(struct engine *en, struct slot *slot, struct result *res);
 static void keep(struct engine *en, struct slot *slot);
 static void address(struct engine *en, struct slot *slot, const struct result *res);
-static size_t record_size(const struct kafka_output *out);
+static void count_items(const struct slot *slot, struct result *res);
 static void slim(struct result *res);
 static void finish_result(struct engine *en, struct slot *slot, struct result *res);
 static void finish(struct engine *en, struct slot *slot);
@@ -53,10 +53,7 @@ void answer_call(struct engine *en, struct slot *slot, const struct http_call *c
         if (text != NULL)
             res.error.message = str_of(text);
     }
-    if (slot->op != NULL && slot->op->list && outcome == SUCCEEDED) {
-        res.pages = 1;
-        res.resource_id = STR_NULL;
-    }
+    count_items(slot, &res);
     finish_result(en, slot, &res);
 }
 
@@ -160,10 +157,22 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output)
         res.recovered = full.recovered;
     }
     slim(&res);
+    count_items(slot, &res);
     encode(en, slot, &res);
     if (slot->slimmed)
         slot->n_outputs = 1;
     slot->slimmed = true;
+}
+
+void answer_again(struct engine *en, struct slot *slot, enum outcome outcome,
+                  const char *kind, const char *text)
+{
+    struct result res;
+    start_result(en, slot, outcome, &res);
+    res.error.kind = str_of(kind);
+    res.error.message = str_of(text);
+    encode(en, slot, &res);
+    repeats_answered(en, slot, &res);
 }
 
 static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
@@ -205,7 +214,8 @@ static void encode(struct engine *en, struct slot *slot, struct result *res)
         keep(en, slot);
         address(en, slot, res);
         if (en->o.results_record_max_bytes <= 0 ||
-            (int64_t)record_size(&slot->outputs[0]) <= en->o.results_record_max_bytes)
+            (int64_t)answer_record_size(&slot->outputs[0]) <=
+                en->o.results_record_max_bytes)
             return;
     }
     slim(res);
@@ -224,6 +234,16 @@ static void keep(struct engine *en, struct slot *slot)
     slot->result = mem_dup(en->encoded.data, slot->result_len);
     if (en->encoded.cap > ENCODED_KEPT)
         buf_fini(&en->encoded);
+}
+
+static void count_items(const struct slot *slot, struct result *res)
+{
+    if (slot->op == NULL || !slot->op->list || res->outcome != SUCCEEDED || res->replayed)
+        return;
+    res->pages = 1;
+    res->resource_id = STR_NULL;
+    if (slot->items != NULL)
+        res->items = (int64_t)slot->items->n;
 }
 
 static void slim(struct result *res)
@@ -259,16 +279,16 @@ static void address(struct engine *en, struct slot *slot, const struct result *r
         return;
     struct kafka_output *reply = &slot->outputs[1];
     *reply = slot->outputs[0];
-    reply->topic = slot->reply_topic;
+    reply->topic = slot->reply_topic->name;
     reply->partition = slot->headers.reply_partition;
     reply->headers =
         headers_for_reply(&slot->headers, &hr, &slot->arena, &reply->n_headers);
-    if (slot->reply_max_bytes <= 0 ||
-        (int64_t)record_size(reply) <= slot->reply_max_bytes)
+    if (slot->reply_topic->max_bytes <= 0 ||
+        (int64_t)answer_record_size(reply) <= slot->reply_topic->max_bytes)
         slot->n_outputs = 2;
 }
 
-static size_t record_size(const struct kafka_output *out)
+size_t answer_record_size(const struct kafka_output *out)
 {
     size_t size = RECORD_OVERHEAD + out->key.len + out->value.len;
     for (size_t i = 0; i < out->n_headers; i++)
@@ -279,7 +299,8 @@ static size_t record_size(const struct kafka_output *out)
 static void finish_result(struct engine *en, struct slot *slot, struct result *res)
 {
     encode(en, slot, res);
-    repeats_answered(en, slot, res);
+    if (slot->items == NULL) /* those may still be refused: it is known when committed */
+        repeats_answered(en, slot, res);
     finish(en, slot);
 }
 

@@ -510,7 +510,9 @@ static void final(struct engine *en, struct slot *slot, struct call *call, enum 
     if (v == REPLY_DONE && http->end == HTTP_HEAD_ONLY && !slot_repeatable(slot) &&
         doubt_begin(en, slot, DOUBT_WAIT_MS, true, NULL, NULL))
         return;
-    if (v == REPLY_DONE) {
+    if (v == REPLY_DONE && slot->items_topic != NULL) {
+        list_answered(en, slot, http);
+    } else if (v == REPLY_DONE) {
         answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
     } else if (v == REPLY_UNAUTHORIZED) {
         disarm(en, slot);

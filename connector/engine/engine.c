@@ -37,6 +37,20 @@ int64_t engine_next_ms(const struct engine *en)
     return next;
 }
 
+/* Their counters are at 0 from the start. */
+static void name_items_topics(struct engine *en)
+{
+    char name[300];
+
+    for (size_t i = 0; i < catalogue_table_n; i++) {
+        if (catalogue_table[i].items == NULL)
+            continue;
+        (void)snprintf(name, sizeof name, "%s%s", en->o.resources_prefix,
+                       catalogue_table[i].resource);
+        (void)metrics_get(en->metrics, M_ITEMS_MISTYPED, name, NULL);
+    }
+}
+
 struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
                           const struct kafka_port *kafka, const struct http_port *http,
                           const struct clock *clock, struct err *e)
@@ -55,6 +69,7 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     metric_set(metrics_get(en->metrics, M_API_AUTHORIZED, NULL), 1);
     for (size_t i = 0; i < o->n_commands_topics; i++) /* at 0 from the start */
         (void)metrics_get(en->metrics, M_RECEIVED, o->commands_topics[i], NULL);
+    name_items_topics(en);
     timers_init(&en->timers);
     arena_init(&en->tick_arena, 16 * 1024);
     buf_init(&en->encoded, ENCODED_MAX);

@@ -28,6 +28,7 @@ struct engine_options {
     bool results_response;            /* full */
     int64_t results_record_max_bytes; /* max.message.bytes of the results topic */
     int32_t results_partitions;
+    const char *resources_prefix; /* of the topics of list items */
     bool exactly_once;
 
     const char *token; /* a copy is kept; engine_set_token changes it */

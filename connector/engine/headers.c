@@ -98,6 +98,21 @@ struct kafka_header *headers_for_reply(const struct headers_in *h,
     return hs;
 }
 
+struct kafka_header *headers_for_item(struct str command_id, struct str operation,
+                                      struct str source, struct arena *a, size_t *n)
+{
+    const struct kafka_header all[] = {
+        {STR_LIT("command-id"),
+         {arena_strndup(a, command_id.ptr, command_id.len), command_id.len}},
+        {STR_LIT("operation"), operation},
+        {STR_LIT("source"), {arena_strndup(a, source.ptr, source.len), source.len}}};
+    struct kafka_header *hs = arena_alloc(a, sizeof all);
+
+    memcpy(hs, all, sizeof all);
+    *n = sizeof all / sizeof all[0];
+    return hs;
+}
+
 struct kafka_header *headers_for_dead_letter(const struct kafka_record *rec,
                                              const struct dead_letter *dl,
                                              struct arena *a, size_t *n)

@@ -48,6 +48,10 @@ struct kafka_header *headers_for_reply(const struct headers_in *h,
                                        const struct headers_result *r, struct arena *a,
                                        size_t *n);
 
+/* A list item's: command-id operation source. */
+struct kafka_header *headers_for_item(struct str command_id, struct str operation,
+                                      struct str source, struct arena *a, size_t *n);
+
 /* A dead letter's: the record's own, then Kafka Connect's. */
 struct dead_letter {
     const char *group_id;

@@ -8,6 +8,8 @@
 
 static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec);
 static void open_slot(struct engine *en, struct slot *slot);
+static bool reply_topic_known(struct engine *en, struct slot *slot);
+static bool items_topic_known(struct engine *en, struct slot *slot);
 static void refuse(struct slot *slot, const char *kind, const char *text);
 static void found_armed(struct engine *en, struct slot *slot);
 static void name_slot(struct engine *en, struct slot *slot);
@@ -142,34 +144,71 @@ static void refuse(struct slot *slot, const char *kind, const char *text)
 
 void intake_ready(struct engine *en, struct slot *slot)
 {
-    struct str topic = slot->headers.reply_topic;
-    if (topic.ptr != NULL && slot->reply_topic == NULL) {
-        int32_t partitions = 0;
-        const char *name = NULL;
-        enum topic_answer answer =
-            topic_ask(en, topic, &name, &partitions, &slot->reply_max_bytes);
-        if (answer == TOPIC_ASKED) {
-            if (slot->state == SLOT_QUEUED)
-                slot_move(en, slot, SLOT_TOPIC);
-            return;
-        }
-        if (answer == TOPIC_MISSING || slot->headers.reply_partition >= partitions) {
-            answer_error(en, slot, REJECTED, "reply-topic",
-                         answer == TOPIC_MISSING
-                             ? "the reply topic does not exist"
-                             : "the reply topic has no such partition");
-            return;
-        }
-        slot->reply_topic = name;
-    }
+    if (!reply_topic_known(en, slot))
+        return;
     if (slot->refusal != NULL) {
         answer_error(en, slot, REJECTED, slot->refusal, slot->refusal_text);
         return;
     }
     if (slot->found_armed)
         found_armed(en, slot);
+    else if (!items_topic_known(en, slot))
+        return;
     else if (repeats_look(en, slot) == REPEAT_NO)
         dispatch_want(en, slot);
+}
+
+/* False: it is asked for, or it was answered. */
+static bool reply_topic_known(struct engine *en, struct slot *slot)
+{
+    const struct topic *topic = NULL;
+
+    if (slot->headers.reply_topic.ptr == NULL || slot->reply_topic != NULL)
+        return true;
+    switch (topic_ask(en, slot, slot->headers.reply_topic, false, &topic)) {
+    case TOPIC_ASKED:
+        return false;
+    case TOPIC_MISSING:
+        answer_error(en, slot, REJECTED, "reply-topic", "the reply topic does not exist");
+        return false;
+    case TOPIC_OK:
+        break;
+    }
+    if (slot->headers.reply_partition >= topic->partitions) {
+        answer_error(en, slot, REJECTED, "reply-topic",
+                     "the reply topic has no such partition");
+        return false;
+    }
+    slot->reply_topic = topic;
+    return true;
+}
+
+/* The same for the topic of a list's items: without it no request is spent. */
+static bool items_topic_known(struct engine *en, struct slot *slot)
+{
+    const struct topic *topic = NULL;
+    const char *name;
+
+    if (slot->op == NULL || slot->op->items == NULL || slot->items_topic != NULL)
+        return true;
+    name = arena_printf(&slot->arena, "%s%s", en->o.resources_prefix, slot->op->resource);
+    switch (topic_ask(en, slot, str_of(name), true, &topic)) {
+    case TOPIC_ASKED:
+        return false;
+    case TOPIC_MISSING:
+        answer_error(en, slot, REJECTED, "topic-missing",
+                     arena_printf(&slot->arena,
+                                  "the items of %s go to topic %s: %s; create it "
+                                  "(cleanup.policy=compact), or set topics.create = true "
+                                  "and allow Create",
+                                  slot->op->name, name,
+                                  topic != NULL ? topic->why : "too many topics"));
+        return false;
+    case TOPIC_OK:
+        break;
+    }
+    slot->items_topic = topic;
+    return true;
 }
 
 /* What its former owner sent has ended when the lease that its string says is over,

@@ -2,7 +2,8 @@
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
- * (transactions), topics.c (reply topics), status.c (pages). */
+ * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
+ * status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -250,6 +251,7 @@ bool repeats_watermarks(struct engine *en, const struct kafka_event *ev);
 void repeats_read(struct engine *en, const struct kafka_event *ev);
 enum repeat_answer repeats_look(struct engine *en, struct slot *slot);
 void repeats_answered(struct engine *en, struct slot *slot, const struct result *res);
+void repeats_know(struct engine *en, struct slot *slot); /* the same, of its record */
 void repeats_hold(struct engine *en, struct slot *slot); /* its id is in flight again */
 void repeats_release(struct engine *en, struct slot *slot);
 
@@ -272,6 +274,69 @@ void answer_dead_letter(struct engine *en, struct slot *slot, const char *except
                         const char *text);
 /* A tick was refused because of this output: make it smaller or drop the reply copy. */
 void answer_slim(struct engine *en, struct slot *slot, size_t output);
+/* Of a slot that is ANSWERED: nothing of its answer was committed, this one takes its
+ * place. */
+void answer_again(struct engine *en, struct slot *slot, enum outcome outcome,
+                  const char *kind, const char *text);
+size_t
+answer_record_size(const struct kafka_output *out); /* as brokers count it, or more */
+
+/* items.c */
+struct item_kind;
+
+/* Whose they are, and where they go. Borrowed during items_new only, but `topic`. */
+struct items_of {
+    const struct op *op; /* op->items is there */
+    const struct topic *topic;
+    struct str parent_id; /* the list's last path parameter; ptr NULL: it has none */
+    struct str command_id, source;
+};
+
+struct items {
+    struct kafka_output *outputs;
+    size_t n;
+    size_t bytes_len; /* of all keys and values */
+
+    /* items.c only */
+    const struct item_kind *kind;
+    struct str parent_id;
+    struct kafka_header *headers;
+    size_t n_headers, n_filled;
+    size_t *raw_len; /* of each; 0: it is bare */
+    char *bytes;
+    struct arena arena;
+};
+
+/* The first `most` elements of `results`, the valid JSON of an array. NULL: one does not
+ * fit its topic, or all do not fit a tick; e->reason "too-large". */
+struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
+                        size_t most, struct err *e);
+void items_free(struct items *it);
+/* The topic refused this one: it is made smaller. False: it cannot be. */
+bool items_slim(struct engine *en, struct items *it, size_t i);
+
+/* list.c */
+/* One answered page; texts point into the answer and the command. */
+struct list_page {
+    struct str results; /* JSON of the array */
+    size_t n;           /* items in it, no more than `most` */
+    size_t most;        /* max_items of the command; SIZE_MAX: none given */
+    struct str next;    /* JSON of _pagination.next; ptr NULL: this was the last page */
+    struct str with; /* names of lists of each item, as the command has them; or NULL */
+};
+
+/* A 2xx to a list command whose items go to slot->items_topic. */
+void list_answered(struct engine *en, struct slot *slot, const struct http_call *http);
+/* The seam for jobs: the page is not all that was asked for (another follows and
+ * max_items is not reached, or `with` is given). True: taken over. False: answered with
+ * its first page, nothing is produced. */
+bool list_continues(struct engine *en, struct slot *slot, const struct http_call *http,
+                    const struct list_page *page);
+/* The page's items into slot->items, for the tick that carries its answer. */
+int list_items(struct engine *en, struct slot *slot, const struct list_page *page,
+               struct err *e);
+/* A tick was refused because of this item. */
+void list_refused(struct engine *en, struct slot *slot, size_t item, const char *why);
 
 /* tick.c */
 void tick_turn(struct engine *en);
@@ -282,8 +347,18 @@ void tick_settle(struct engine *en, struct part *part, const struct ledger_image
 
 /* topics.c */
 enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
-enum topic_answer topic_ask(struct engine *en, struct str name, const char **interned,
-                            int32_t *partitions, int64_t *max_bytes);
+struct topic {
+    const char *name; /* interned */
+    int32_t partitions;
+    int64_t max_bytes; /* of a record; -1: not allowed to know */
+    char why[240];     /* it is missing */
+};
+/* ASKED: the slot waits in SLOT_TOPIC until intake_ready is called again. `make`: create
+ * it when it is missing and the settings allow it. *topic lives as long as the engine;
+ * not set when there are too many. */
+enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str name,
+                            bool make, const struct topic **topic);
+void topic_forget(struct engine *en, const char *name); /* it is asked for anew */
 void topics_answered(struct engine *en, const struct kafka_event *ev);
 void topics_free(struct engine *en);
 

@@ -44,6 +44,8 @@ const struct metric_row metrics_table[METRICS] = {
                     "Calls whose outcome was not known, by how that ended."},
     [M_REPLAYS] = {"replays_total", METRIC_COUNTER, "", NULL,
                    "Commands answered as an earlier one with their id was."},
+    [M_ITEMS_MISTYPED] = {"items_mistyped_total", METRIC_COUNTER, "topic", NULL,
+                          "List items with a field that is not as its type says."},
     [M_API_REQUESTS] =
         {"api_requests_total", METRIC_COUNTER, "operation,code", NULL,
          "Requests to Front that ended, by operation and status (0: no answer)."},

@@ -15,6 +15,7 @@ enum metric_id {
     M_DURATION,
     M_IN_DOUBT,
     M_REPLAYS,
+    M_ITEMS_MISTYPED,
     M_API_REQUESTS,
     M_API_DURATION,
     M_API_RETRIES,

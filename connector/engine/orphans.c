@@ -9,7 +9,6 @@
 
 static void drop(struct engine *en, struct slot *slot);
 static void resume_call(struct engine *en, struct slot *slot);
-static void know_again(struct engine *en, struct slot *slot);
 
 bool orphans_keep(struct engine *en, struct slot *slot)
 {
@@ -82,7 +81,10 @@ bool orphans_return(struct engine *en, struct part *part, const struct kafka_rec
     slot_move(en, slot, slot->kept_state);
     if (slot->kept_state == SLOT_ANSWERED) {
         slot_leave_lane(en, slot);
-        know_again(en, slot);
+        if (slot->items != NULL)
+            repeats_hold(en, slot);
+        else
+            repeats_know(en, slot); /* what was known of it went with its partition */
     } else
         resume_call(en, slot);
     return true;
@@ -105,17 +107,4 @@ static void resume_call(struct engine *en, struct slot *slot)
     slot->kept_call = NULL;
     if (kept != NULL)
         dispatch_ended(en, slot, kept);
-}
-
-/* What was remembered of it went with its partition. */
-static void know_again(struct engine *en, struct slot *slot)
-{
-    struct result res;
-    struct arena a;
-    struct err e = ERR_INIT;
-
-    arena_init(&a, 4096);
-    if (result_decode(en->ss, slot->outputs[0].value, &a, &res, &e) == 0)
-        repeats_answered(en, slot, &res);
-    arena_fini(&a);
 }

@@ -111,6 +111,7 @@ void slot_release(struct engine *en, struct slot *slot)
     struct arena arena = slot->arena;
     arena_reset(&arena);
     mem_free(slot->result);
+    items_free(slot->items);
     TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);
     *slot = (struct slot){.state = SLOT_FREE, .arena = arena};
     TAILQ_INSERT_HEAD(&en->lists[SLOT_FREE], slot, link);

@@ -55,6 +55,9 @@ struct doubt {
     const char *kind, *text; /* of the IN_DOUBT it may end as */
 };
 
+struct topic; /* topics.c */
+struct items; /* items.c */
+
 struct slot {
     enum slot_state state;
     TAILQ_ENTRY(slot) link;       /* the engine's list of its state */
@@ -111,9 +114,11 @@ struct slot {
     size_t result_len;
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
-    const char *reply_topic; /* interned; NULL: none */
-    int64_t reply_max_bytes;
-    bool slimmed; /* the result was made smaller already */
+    const struct topic *reply_topic; /* NULL: none */
+    const struct topic *items_topic; /* of a list; NULL: none */
+    struct items *items;             /* what goes there with the result; NULL: none */
+    const char *topic_asked;         /* TOPIC: which one; interned */
+    bool slimmed;                    /* the result was made smaller already */
 };
 
 TAILQ_HEAD(slot_list, slot);

@@ -15,6 +15,8 @@ static void take_answers(struct engine *en);
 static void take_armings(struct engine *en);
 static void take_offsets(struct engine *en);
 static void add_outputs(struct engine *en, struct slot *slot);
+static void append(struct engine *en, struct slot *slot,
+                   const struct kafka_output *outputs, size_t n);
 static void committed(struct engine *en);
 static void put_back(struct engine *en);
 static void slot_committed(struct engine *en, struct slot *slot);
@@ -90,7 +92,9 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
         while (tick->bad > which && en->tick_owner[tick->bad - which - 1] == slot)
             which++;
         put_back(en);
-        if (slot != NULL)
+        if (slot != NULL && which >= slot->n_outputs)
+            list_refused(en, slot, which - slot->n_outputs, tick->why);
+        else if (slot != NULL)
             answer_slim(en, slot, which);
         break;
     }
@@ -147,10 +151,12 @@ static void take_answers(struct engine *en)
     size_t bytes = 0;
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ANSWERED]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
-        size_t size = slot->outputs[0].value.len * slot->n_outputs;
-        if (en->tick.n_outputs + slot->n_outputs > TICK_RECORDS_MAX ||
-            (bytes > 0 && bytes + size > TICK_BYTES_MAX))
-            break; /* one larger record goes alone */
+        size_t n = slot->n_outputs + (slot->items != NULL ? slot->items->n : 0);
+        size_t size = slot->outputs[0].value.len * slot->n_outputs +
+                      (slot->items != NULL ? slot->items->bytes_len : 0);
+        if (en->tick.n_outputs > 0 &&
+            (en->tick.n_outputs + n > TICK_RECORDS_MAX || bytes + size > TICK_BYTES_MAX))
+            break; /* one larger record, or page, goes alone */
         bytes += size;
         ledger_finish(&slot->part->ledger, slot->offset);
         slot->part->touched = true;
@@ -159,19 +165,31 @@ static void take_answers(struct engine *en)
     }
 }
 
+/* The slot's own first: what follows are its items. */
 static void add_outputs(struct engine *en, struct slot *slot)
 {
+    append(en, slot, slot->outputs, slot->n_outputs);
+    if (slot->items != NULL)
+        append(en, slot, slot->items->outputs, slot->items->n);
+}
+
+static void append(struct engine *en, struct slot *slot,
+                   const struct kafka_output *outputs, size_t n)
+{
     struct kafka_tick *tick = &en->tick;
-    if (tick->n_outputs + SLOT_OUTPUTS > en->cap_outputs) {
-        en->cap_outputs = en->cap_outputs ? en->cap_outputs * 2 : 256;
+    if (tick->n_outputs + n > en->cap_outputs) {
+        if (en->cap_outputs == 0)
+            en->cap_outputs = 256;
+        while (tick->n_outputs + n > en->cap_outputs)
+            en->cap_outputs *= 2;
         tick->outputs =
             mem_realloc(tick->outputs, en->cap_outputs * sizeof *tick->outputs);
         en->tick_owner =
             mem_realloc(en->tick_owner, en->cap_outputs * sizeof(struct slot *));
     }
-    for (size_t i = 0; i < slot->n_outputs; i++) {
+    for (size_t i = 0; i < n; i++) {
         en->tick_owner[tick->n_outputs] = slot;
-        tick->outputs[tick->n_outputs++] = slot->outputs[i];
+        tick->outputs[tick->n_outputs++] = outputs[i];
     }
 }
 
@@ -244,6 +262,8 @@ static void slot_committed(struct engine *en, struct slot *slot)
         metric_add(metrics_get(en->metrics, M_DEAD_LETTERS, slot->operation.ptr, NULL),
                    1);
     } else {
+        if (slot->items != NULL)
+            repeats_know(en, slot);
         en->finished++;
         metric_add(
             metrics_get(en->metrics, M_FINISHED, outcome_names[slot->outcome], NULL), 1);

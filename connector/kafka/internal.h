@@ -60,6 +60,19 @@ int question_committed(rd_kafka_t *rk, struct kafka_partition at, int timeout_ms
                        int64_t *offset, char **metadata, size_t *metadata_len,
                        struct err *e);
 
+/* --- creation.c: topics that are missing --- */
+
+struct creation;
+
+/* Asks for them; creation_poll tells. NULL: *e says why. */
+struct creation *creation_begin(rd_kafka_t *rk, const struct kafka_new_topic *topics,
+                                size_t n, struct err *e);
+/* 0: they are there, though not every broker knows yet. ERR_BUSY: not yet, or begin
+ * again (then creation_ended says so). */
+int creation_poll(struct creation *c, int timeout_ms, struct err *e);
+bool creation_ended(const struct creation *c);
+void creation_free(struct creation *c); /* before its handle is destroyed */
+
 /* --- record.c: names and records --- */
 
 struct names {
@@ -194,8 +207,11 @@ struct job {
     struct page page;
     char *metadata;
     size_t metadata_len;
-    int32_t count;
+    int32_t count; /* TOPIC */
     int64_t max_bytes;
+    bool make;                 /* it is created when it is missing ... */
+    struct creation *creation; /* ... and this is under way: the Kafka thread's */
+    bool made;
     bool up;
     char error[240];
 };

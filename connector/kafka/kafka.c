@@ -41,7 +41,7 @@ static void port_pause(void *self, struct kafka_partition at);
 static void port_resume(void *self, struct kafka_partition at);
 static void port_committed(void *self, struct kafka_partition at);
 static void port_watermarks(void *self, struct kafka_partition at);
-static void port_topic(void *self, const char *topic);
+static void port_topic(void *self, const char *topic, bool make);
 static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to);
 static int port_submit(void *self, struct kafka_tick *tick);
 static void port_close(void *self);
@@ -292,12 +292,15 @@ static void port_watermarks(void *self, struct kafka_partition at)
     ask(self, JOB_WATERMARKS, at);
 }
 
-static void port_topic(void *self, const char *topic)
+static void port_topic(void *self, const char *topic, bool make)
 {
     struct kafka *k = self;
+    struct job *job = job_new(JOB_TOPIC);
 
-    ask(k, JOB_TOPIC,
-        (struct kafka_partition){names_intern(consumer_names(k->consumer), topic), -1});
+    job->at =
+        (struct kafka_partition){names_intern(consumer_names(k->consumer), topic), -1};
+    job->make = make;
+    worker_ask(k->worker, job);
 }
 
 static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to)

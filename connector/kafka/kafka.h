@@ -22,6 +22,9 @@ struct kafka_options {
     /* Topics the ticks write to: their handles are made before the first tick. */
     const char *const *outputs;
     size_t n_outputs;
+    /* topics.create: what the port's topic() makes, compacted. */
+    bool topics_create;
+    int32_t topics_partitions, topics_replication; /* -1: broker default */
 };
 
 struct kafka;

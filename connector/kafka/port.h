@@ -94,7 +94,8 @@ enum kafka_event_type {
     /* at, offset (KAFKA_NO_OFFSET: none), metadata; error when it failed for good */
     KAFKA_COMMITTED,
     KAFKA_WATERMARKS, /* at, low, high (high watermark); error */
-    /* at.topic, count (0: does not exist), max_bytes; error: could not be asked */
+    /* at.topic, count (0: does not exist; -1: cannot be used, error says why), max_bytes;
+     * error with another count: could not be asked */
     KAFKA_TOPIC,
     /* at, records (lent until the next call of next()), low: where they were asked from,
      * offset: read to there; error */
@@ -142,7 +143,9 @@ struct kafka_port {
      * to ASSIGN, unassign, LOST). */
     void (*committed)(void *self, struct kafka_partition at);
     void (*watermarks)(void *self, struct kafka_partition at);
-    void (*topic)(void *self, const char *topic);
+    /* `make`: one that is missing is created, when the settings allow it. What is found
+     * is ready to be written to. */
+    void (*topic)(void *self, const char *topic, bool make);
     /* Asks for what read_committed shows of any partition in [from, to), a page at a
      * time: answered by KAFKA_READ, under the assignment it was asked in. */
     void (*read)(void *self, struct kafka_partition at, int64_t from, int64_t to);

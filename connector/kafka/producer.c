@@ -31,6 +31,7 @@ enum {
 struct output_topic {
     UT_hash_handle hh;
     rd_kafka_topic_t *handle; /* NULL: no topic can have this name */
+    bool prepared;            /* its metadata was there once */
     char name[];
 };
 
@@ -176,12 +177,14 @@ void producer_prepare(struct producer *p, const char *topic)
     const struct rd_kafka_metadata *md = NULL;
     struct output_topic *out = topic_of(p, topic);
 
-    if (out->handle == NULL || p->rk == NULL)
+    if (out->handle == NULL || p->rk == NULL || out->prepared)
         return;
     watch_begin(p->watch, "metadata");
     if (rd_kafka_metadata(p->rk, 0, out->handle, &md, METADATA_MS) ==
-        RD_KAFKA_RESP_ERR_NO_ERROR)
+        RD_KAFKA_RESP_ERR_NO_ERROR) {
         rd_kafka_metadata_destroy(md);
+        out->prepared = true;
+    }
     watch_end(p->watch);
 }
 
@@ -264,6 +267,7 @@ static void close_handle(struct producer *p)
         if (topic->handle != NULL)
             rd_kafka_topic_destroy(topic->handle);
         topic->handle = NULL;
+        topic->prepared = false;
     }
     rd_kafka_destroy_flags(p->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     p->rk = NULL;

@@ -25,8 +25,6 @@ static rd_kafka_t *questions_new(const struct kafka_options *o, char *reason,
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
 static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info);
 static void know_topic(rd_kafka_t *rk, const char *topic);
-static rd_kafka_NewTopic_t *new_topic(const struct kafka_new_topic *topic, struct err *e);
-static int created(rd_kafka_event_t *event, struct err *e);
 
 /* --- reach, topics, create --- */
 
@@ -89,32 +87,15 @@ int kafka_create_topics_wait(const struct kafka_options *o,
                              struct err *e)
 {
     rd_kafka_t *rk = questions_new(o, NULL, e);
-    rd_kafka_NewTopic_t **list;
-    rd_kafka_queue_t *queue;
-    rd_kafka_event_t *event;
-    size_t made = 0;
+    struct creation *c;
     int rc = -1;
 
     if (rk == NULL)
         return -1;
-    list =
-        mem_array(n, sizeof(*list)); /* NewTopic_new takes every value but a bad count */
-    queue = rd_kafka_queue_new(rk);
-    while (made < n) {
-        list[made] = new_topic(&topics[made], e);
-        if (list[made] == NULL)
-            break;
-        made++;
-    }
-    if (made == n) {
-        rd_kafka_CreateTopics(rk, list, n, NULL, queue);
-        event = rd_kafka_queue_poll(queue, CREATE_MS);
-        rc = created(event, e);
-        rd_kafka_event_destroy(event);
-    }
-    rd_kafka_NewTopic_destroy_array(list, made);
-    rd_kafka_queue_destroy(queue);
-    mem_free(list);
+    c = creation_begin(rk, topics, n, e);
+    if (c != NULL)
+        rc = creation_poll(c, CREATE_MS, e);
+    creation_free(c);
     rd_kafka_destroy(rk);
     return rc;
 }
@@ -174,48 +155,6 @@ static void know_topic(rd_kafka_t *rk, const char *topic)
     if (rd_kafka_metadata(rk, 0, handle, &md, SLICE_MS) == RD_KAFKA_RESP_ERR_NO_ERROR)
         rd_kafka_metadata_destroy(md);
     rd_kafka_topic_destroy(handle);
-}
-
-static rd_kafka_NewTopic_t *new_topic(const struct kafka_new_topic *topic, struct err *e)
-{
-    char text[200] = "";
-    rd_kafka_NewTopic_t *row = rd_kafka_NewTopic_new(
-        topic->topic, topic->partitions, topic->replication, text, sizeof(text));
-
-    if (row == NULL)
-        (void)err_set(e, ERR_SETTINGS, "topic %s: %s", topic->topic, text);
-    else if (topic->compacted)
-        /* Refuses an empty name only. */
-        (void)rd_kafka_NewTopic_set_config(row, "cleanup.policy", "compact");
-    return row;
-}
-
-/* One that exists already, somebody else was quicker, is fine. */
-static int created(rd_kafka_event_t *event, struct err *e)
-{
-    const rd_kafka_CreateTopics_result_t *result;
-    const rd_kafka_topic_result_t **rows;
-    size_t n = 0;
-    size_t i;
-
-    if (event == NULL)
-        return err_set(e, ERR_BUSY, "topics were not created within %d s",
-                       CREATE_MS / 1000);
-    result = rd_kafka_event_CreateTopics_result(event);
-    if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return err_set(e, ERR_SYSTEM, "topics: %s", rd_kafka_event_error_string(event));
-    rows = rd_kafka_CreateTopics_result_topics(result, &n);
-    for (i = 0; i < n; i++) {
-        rd_kafka_resp_err_t code = rd_kafka_topic_result_error(rows[i]);
-        const char *why = rd_kafka_topic_result_error_string(rows[i]);
-
-        if (code != RD_KAFKA_RESP_ERR_NO_ERROR &&
-            code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-            return err_set(e, ERR_SYSTEM, "topic %s: %s",
-                           rd_kafka_topic_result_name(rows[i]),
-                           why != NULL ? why : rd_kafka_err2str(code));
-    }
-    return 0;
 }
 
 /* --- prove transactions --- */

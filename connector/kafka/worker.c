@@ -51,6 +51,8 @@ struct worker {
     struct kafka_watch *watch;
     char **outputs;
     size_t n_outputs;
+    bool topics_create;
+    int32_t topics_partitions, topics_replication;
     char reason[200]; /* what the questions' handle last complained of */
     bool told_down;
 
@@ -75,6 +77,9 @@ static bool of_assignment(const struct job *job);
 static void wait_again(struct worker *w, struct job *job, int64_t now);
 static int ask(struct worker *w, struct job *job, struct err *e);
 static int ask_watermarks(struct worker *w, struct job *job, struct err *e);
+static int ask_topic(struct worker *w, struct job *job, struct err *e);
+static int make_topic(struct worker *w, struct job *job, struct err *e);
+static void drop_creation(struct job *job);
 static void answer(struct worker *w, struct job *job);
 static void tell(struct worker *w, enum job_type type, bool up, const char *error);
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque);
@@ -117,6 +122,9 @@ struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
     w->loop = lo;
     w->group = group;
     w->watch = watch;
+    w->topics_create = o->topics_create;
+    w->topics_partitions = o->topics_partitions;
+    w->topics_replication = o->topics_replication;
     w->outputs = mem_array(o->n_outputs, sizeof(w->outputs[0]));
     for (i = 0; i < o->n_outputs; i++)
         w->outputs[w->n_outputs++] = mem_strdup(o->outputs[i]);
@@ -222,6 +230,10 @@ static void *thread_main(void *arg)
  * here the loop only waits for its deadline. */
 static void thread_end(struct worker *w)
 {
+    struct job *job;
+
+    TAILQ_FOREACH (job, &w->waiting, link)
+        drop_creation(job);
     watch_begin(w->watch, "destroy");
     producer_free(w->producer);
     reader_free(w->reader);
@@ -400,6 +412,9 @@ static void ask_one(struct worker *w)
     }
     if (rc != 0)
         (void)snprintf(job->error, sizeof(job->error), "%s", e.text);
+    if (rc != 0 && e.kind != ERR_BUSY)
+        job->count = -1; /* of a topic: to ask again would not help */
+    drop_creation(job);
     answer(w, job);
 }
 
@@ -444,10 +459,7 @@ static int ask(struct worker *w, struct job *job, struct err *e)
     } else if (job->type == JOB_READ) {
         rc = reader_page(w->reader, job->at, job->high, &job->page, e);
     } else {
-        rc = question_topic(w->questions, job->at.topic, QUESTION_SLICE_MS, &job->count,
-                            &job->max_bytes, e);
-        if (rc == 0)
-            producer_limit(w->producer, job->max_bytes);
+        rc = ask_topic(w, job, e);
     }
     watch_end(w->watch);
     return rc;
@@ -460,6 +472,45 @@ static int ask_watermarks(struct worker *w, struct job *job, struct err *e)
         return -1;
     return question_offset(w->questions, job->at, KAFKA_BEGINNING, QUESTION_SLICE_MS,
                            &job->low, e);
+}
+
+/* It is asked for to be written to. */
+static int ask_topic(struct worker *w, struct job *job, struct err *e)
+{
+    if (question_topic(w->questions, job->at.topic, QUESTION_SLICE_MS, &job->count,
+                       &job->max_bytes, e) != 0)
+        return -1;
+    if (job->count == 0)
+        return job->make && w->topics_create ? make_topic(w, job, e) : 0;
+    producer_limit(w->producer, job->max_bytes);
+    producer_prepare(w->producer, job->at.topic);
+    return 0;
+}
+
+/* Nothing waits here: the ticks go on. It is made when it shows. */
+static int make_topic(struct worker *w, struct job *job, struct err *e)
+{
+    const struct kafka_new_topic topic = {.topic = job->at.topic,
+                                          .partitions = w->topics_partitions,
+                                          .replication = w->topics_replication,
+                                          .compacted = true};
+
+    if (job->made)
+        return err_set(e, ERR_BUSY, "%s was created but does not show", job->at.topic);
+    if (job->creation == NULL)
+        job->creation = creation_begin(w->questions, &topic, 1, e);
+    if (job->creation == NULL)
+        return -1;
+    job->made = creation_poll(job->creation, 0, e) == 0;
+    if (creation_ended(job->creation))
+        drop_creation(job);
+    return job->made ? err_set(e, ERR_BUSY, "%s does not show yet", job->at.topic) : -1;
+}
+
+static void drop_creation(struct job *job)
+{
+    creation_free(job->creation);
+    job->creation = NULL;
 }
 
 static void answer(struct worker *w, struct job *job)

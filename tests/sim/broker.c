@@ -41,6 +41,7 @@ void broker_init(struct world *w)
         log_init(&b->results[p], RESULTS_TOPIC, p, 1 << 20);
     }
     log_init(&b->dead, DEAD_TOPIC, 0, 1 << 20);
+    log_init(&b->items, ITEMS_TOPIC, 0, 1 << 20);
     log_init(&b->reply, REPLY_TOPIC, 0, 1 << 20);
     log_init(&b->reply_small, REPLY_SMALL_TOPIC, 0, 400);
     for (int i = 0; i < w->n_slots; i++)
@@ -57,6 +58,7 @@ void broker_fini(struct world *w)
         mem_free(b->results[p].entries);
     }
     mem_free(b->dead.entries);
+    mem_free(b->items.entries);
     mem_free(b->reply.entries);
     mem_free(b->reply_small.entries);
 }
@@ -153,7 +155,8 @@ static void run_rpc(struct world *w, struct event *ev)
         return;
     case RPC_TOPIC: {
         bool small = strcmp(rpc->topic, REPLY_SMALL_TOPIC) == 0;
-        bool known = small || strcmp(rpc->topic, REPLY_TOPIC) == 0;
+        bool known = small || strcmp(rpc->topic, REPLY_TOPIC) == 0 ||
+                     strcmp(rpc->topic, ITEMS_TOPIC) == 0;
         rpc->count = known ? 1 : 0;
         /* What the topic takes was lowered since: the tick meets it. */
         rpc->max_bytes = 1 << 20;

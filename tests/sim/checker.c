@@ -389,14 +389,18 @@ static void check_result(struct world *w, int slot, const struct log *log,
     struct cmd *c = &w->cmds[e->cmd];
     bool dead = log == &w->broker.dead;
     bool reply = log == &w->broker.reply || log == &w->broker.reply_small;
+    bool item = log == &w->broker.items;
     trace(w, slot, c->part, c->index,
           reply  ? "reply"
+          : item ? "item"
           : dead ? "dead-letter"
                  : "result",
           e->outcome, c->offset, e->outcome >= 0 ? outcome_names[e->outcome] : NULL);
     if (c->aborted)
         broken(w, "what was aborted is not answered", slot, c->part, c->index, "%s",
                log->topic);
+    if (item)
+        return; /* counted at the end */
     if (reply) {
         if (++c->replies > 1)
             broken(w, "one reply at the most", slot, c->part, c->index, "%d", c->replies);
@@ -608,9 +612,26 @@ static void check_order_of_executions(struct world *w)
         }
 }
 
+/* Items are there with the one result that says so, all of them once, or not at all. */
+static void check_items(struct world *w)
+{
+    int seen[CMDS_MAX] = {0};
+    count_visible(w, &w->broker.items, seen);
+    for (int i = 0; i < w->n_cmds; i++) {
+        const struct cmd *c = &w->cmds[i];
+        bool listed = c->items >= 0 && c->outcome == SUCCEEDED && !c->replayed;
+        if (seen[i] != (listed ? c->items : 0))
+            broken(w, "a list's items are there once, with its result", -1, c->part, i,
+                   "%d of %d, %s", seen[i], c->items,
+                   c->outcome >= 0 ? outcome_names[c->outcome] : "no result");
+        w->items += seen[i];
+    }
+}
+
 void check_end(struct world *w)
 {
     int seen[CMDS_MAX] = {0};
+    check_items(w);
     for (int p = 0; p < w->n_parts; p++)
         count_visible(w, &w->broker.results[p], seen);
     count_visible(w, &w->broker.dead, seen);

@@ -710,8 +710,9 @@ static void port_read(void *self, struct kafka_partition at, int64_t from, int64
     thread_pump(self);
 }
 
-static void port_topic(void *self, const char *topic)
+static void port_topic(void *self, const char *topic, bool make)
 {
+    (void)make;
     (void)ask(self, KAFKA_TOPIC, -1, topic);
     thread_pump(self);
 }
@@ -756,8 +757,8 @@ static void port_close(void *self)
 
 static const char *port_intern(void *self, const char *topic)
 {
-    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC, DEAD_TOPIC,
-                                        REPLY_TOPIC, REPLY_SMALL_TOPIC};
+    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC,     DEAD_TOPIC,
+                                        REPLY_TOPIC,    REPLY_SMALL_TOPIC, ITEMS_TOPIC};
     struct instance *in = self;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], topic) == 0)

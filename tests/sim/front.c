@@ -312,6 +312,14 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
                        "https://front/conversations/cnv_%dm", hs->thing);
     if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->has_list) {
         list_print(w, hs->thing, &hs->list, &call->body_in);
+    } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->cmd >= 0 &&
+               w->cmds[hs->cmd].items >= 0) {
+        (void)buf_add_cstr(&call->body_in,
+                           "{\"_pagination\":{\"next\":null},\"_results\":[");
+        for (int i = 0; i < w->cmds[hs->cmd].items; i++)
+            (void)buf_printf(&call->body_in, "%s{\"id\":\"com_%d_%d\",\"body\":\"%0*d\"}",
+                             i > 0 ? "," : "", hs->cmd, i, i * 200 + 1, i);
+        (void)buf_add_cstr(&call->body_in, "]}");
     } else if (hs->end == HTTP_ANSWERED && hs->status != 204) {
         char id[32];
         (void)snprintf(id, sizeof id, "res_%d", hs->cmd);

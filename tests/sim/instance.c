@@ -60,6 +60,7 @@ static void choose_options(struct instance *in)
                                 .results_response = true,
                                 .results_record_max_bytes = 1 << 20,
                                 .results_partitions = w->n_parts,
+                                .resources_prefix = RESOURCES_PREFIX,
                                 .exactly_once = true,
                                 .token = "t",
                                 .max_in_flight = 1 + (int64_t)(w->seed / 4 % 8),

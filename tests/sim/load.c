@@ -102,6 +102,7 @@ static void set_text(struct world *w, struct cmd *c, const struct shape *s)
         str_of(hole == NULL ? s->text
                             : arena_printf(&w->arena, "%.*s%d%s", (int)(hole - s->text),
                                            s->text, c->index, hole + 2));
+    c->items = strncmp(s->operation, "list-", 5) == 0 ? c->index % 5 : -1;
     c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
     c->missing = chance(w, 30);
     c->humans = chance(w, 100) ? (int)rnd(w, 2 * ROWS_MAX) : (int)rnd(w, 3);
@@ -130,6 +131,7 @@ static void set_twin(struct world *w, struct cmd *c, struct cmd *first, int keys
         c->proves = first->proves;
         c->value = first->value;
         c->dead = false;
+        c->items = first->items;
         c->merged = first->merged;
         c->missing = first->missing;
     }

@@ -410,7 +410,7 @@ enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
 
 struct totals {
     int64_t seeds, commands, kills, rebalances, executions, ticks, freezes, cuts,
-        in_doubt, unknown, events, virtual_s, looks, recovered, replayed, resent;
+        in_doubt, unknown, events, virtual_s, looks, recovered, replayed, resent, items;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -430,6 +430,7 @@ static void add(struct totals *t, const struct world *w)
     t->looks += w->looks;
     t->recovered += w->recovered;
     t->replayed += w->replayed;
+    t->items += w->items;
     t->resent += w->resent;
     for (size_t i = 0; i < w->n_lines; i++)
         for (size_t s = 0; s < N_SEEN; s++)
@@ -506,14 +507,14 @@ static void report(const struct totals *t, double took_s)
 {
     printf("sim: %lld seeds, %lld commands, %lld executions, %lld IN_DOUBT, %lld ticks "
            "(%lld unknown), %lld kills, %lld freezes, %lld cuts, %lld rebalances, "
-           "%lld looks, %lld recovered, %lld sent again, %lld replayed, "
+           "%lld looks, %lld recovered, %lld sent again, %lld replayed, %lld items, "
            "%lld virtual s; %.1f s, %.0f seeds/s\n",
            (long long)t->seeds, (long long)t->commands, (long long)t->executions,
            (long long)t->in_doubt, (long long)t->ticks, (long long)t->unknown,
            (long long)t->kills, (long long)t->freezes, (long long)t->cuts,
            (long long)t->rebalances, (long long)t->looks, (long long)t->recovered,
-           (long long)t->resent, (long long)t->replayed, (long long)t->virtual_s, took_s,
-           (double)t->seeds / took_s);
+           (long long)t->resent, (long long)t->replayed, (long long)t->items,
+           (long long)t->virtual_s, took_s, (double)t->seeds / took_s);
 }
 
 /* One process of several: every n-th seed. What it prints is kept until it ends. */

@@ -185,6 +185,8 @@ static struct log *log_of(struct world *w, const struct kafka_output *out)
         return &b->dead;
     if (strcmp(out->topic, REPLY_TOPIC) == 0)
         return &b->reply;
+    if (strcmp(out->topic, ITEMS_TOPIC) == 0)
+        return &b->items;
     return strcmp(out->topic, REPLY_SMALL_TOPIC) == 0 ? &b->reply_small : NULL;
 }
 

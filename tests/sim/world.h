@@ -34,6 +34,8 @@ enum {
 
 #define COMMANDS_TOPIC "commands"
 #define RESULTS_TOPIC "results"
+#define RESOURCES_PREFIX "front."
+#define ITEMS_TOPIC "front.comments"
 #define DEAD_TOPIC "dead-letters"
 #define REPLY_TOPIC "reply-a"
 #define REPLY_SMALL_TOPIC "reply-small"
@@ -162,6 +164,7 @@ struct cmd {
     int thing_done; /* executions of all that have its text */
     struct made made[MADE_MAX];
     int n_made;
+    int items;     /* of a list that is asked for; -1: it is no list */
     int humans;    /* rows of the list that are not the API's */
     bool stranger; /* a row of another program's */
     /* By place: of the owner that its process is now, and was before. */
@@ -211,7 +214,7 @@ struct txn {
     struct pending_offset offsets[PARTS_MAX];
     int n_offsets;
     bool pending; /* its offsets are not decided yet */
-    struct log *touched[3 * PARTS_MAX + 4];
+    struct log *touched[3 * PARTS_MAX + 5];
     int n_touched, markers_left;
     int inst, life; /* who opened it */
     int64_t handed; /* when the tick was handed over */
@@ -237,7 +240,7 @@ struct group {
 };
 
 struct broker {
-    struct log commands[PARTS_MAX], results[PARTS_MAX], dead, reply, reply_small;
+    struct log commands[PARTS_MAX], results[PARTS_MAX], dead, reply, reply_small, items;
     struct txn txns[SLOTS_MAX];
     int64_t next_serial;
     uint64_t next_offset_serial, next_owner;
@@ -581,7 +584,7 @@ struct world {
 
     bool failed;
     int64_t kills, rebalances, executions, ticks, freezes, cuts, in_doubt, unknown_ticks;
-    int64_t stops, events, turns, looks, recovered, replayed, resent;
+    int64_t stops, events, turns, looks, recovered, replayed, resent, items;
 };
 
 #endif

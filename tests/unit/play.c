@@ -103,10 +103,12 @@ static void on_read(void *self, struct kafka_partition at, int64_t from, int64_t
                                  .offset = to});
 }
 
-static void on_topic(void *self, const char *topic)
+static void on_topic(void *self, const char *topic, bool make)
 {
-    (void)self;
-    (void)topic;
+    struct play *p = self;
+    p->topic_asked = topic;
+    p->topic_make = make;
+    p->topics_asked++;
 }
 
 static int submit(void *self, struct kafka_tick *tick)
@@ -125,8 +127,16 @@ static void close_kafka(void *self)
 
 static const char *intern(void *self, const char *topic)
 {
-    (void)self;
-    return strcmp(topic, commands_topic) == 0 ? commands_topic : topic;
+    struct play *p = self;
+    size_t i;
+    if (strcmp(topic, commands_topic) == 0)
+        return commands_topic;
+    for (i = 0; i < p->n_names; i++)
+        if (strcmp(p->names[i], topic) == 0)
+            return p->names[i];
+    assert_true(p->n_names < sizeof p->names / sizeof p->names[0]);
+    p->names[p->n_names] = mem_strdup(topic);
+    return p->names[p->n_names++];
 }
 
 static int64_t high(void *self, struct kafka_partition at)
@@ -186,7 +196,7 @@ static bool end_call(struct play *p, enum http_end end, int status, const char *
                                     .retry_after = -1,
                                     .date_ms = opened ? p->front_date : 0};
     buf_fini(&call->body_in);
-    buf_init(&call->body_in, 4096);
+    buf_init(&call->body_in, (size_t)p->options.max_response_bytes);
     if (opened)
         (void)buf_add_cstr(&call->body_in, body);
     call->done(call);
@@ -253,6 +263,7 @@ struct play *play_new(void)
                                          .results_max_bytes = 900000,
                                          .results_response = true,
                                          .results_partitions = 1,
+                                         .resources_prefix = "front.",
                                          .exactly_once = true,
                                          .dedupe_entries = 100,
                                          .token = "t",
@@ -312,6 +323,8 @@ int play_tear_down(void **state)
     struct play *p = *state;
     engine_free(p->en);
     schemas_free(p->ss);
+    while (p->n_names > 0)
+        mem_free(p->names[--p->n_names]);
     mem_free(p);
     return 0;
 }

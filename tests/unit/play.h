@@ -28,6 +28,11 @@ struct play {
     int64_t log_low, log_high; /* of the commands */
     int64_t committed;         /* what the group says of the partition */
     struct str metadata;
+    const char *topic_asked; /* last, by name; NULL: none */
+    int topics_asked;
+    bool topic_make;
+    char *names[8]; /* interned */
+    size_t n_names;
     bool silent;   /* the group does not answer */
     int ends_fail; /* so often the ends of the commands cannot be read */
     struct engine_options options;

@@ -390,12 +390,12 @@ static void a_topic_is_described(void **state)
     assert_int_equal(infos[1].partitions, 0);
     stage_open(st);
     until(st, KAFKA_STATE, 1);
-    st->port.topic(st->port.self, "results");
+    st->port.topic(st->port.self, "results", false);
     until(st, KAFKA_TOPIC, 1);
     assert_int_equal(st->last[KAFKA_TOPIC].count, PARTITIONS);
     assert_ptr_equal(st->last[KAFKA_TOPIC].at.topic,
                      st->port.intern(st->port.self, "results"));
-    st->port.topic(st->port.self, "missing");
+    st->port.topic(st->port.self, "missing", false);
     until(st, KAFKA_TOPIC, 2);
     assert_int_equal(st->last[KAFKA_TOPIC].count, 0);
     assert_string_equal(st->last[KAFKA_TOPIC].error, "");

@@ -1,0 +1,203 @@
+/* A page of a list as records of its resource topic, for the tick that also carries what
+ * ends the page: of a list command its result.
+ *
+ * Owns the records' bytes, keys, headers until items_free. Invariant: a record that its
+ * topic is known not to take is never in it. */
+#include <string.h>
+
+#include "codec/json.h"
+#include "codec/records/item.h"
+#include "engine/internal.h"
+
+/* Of one page. It goes in one tick whatever its size, so it is bounded here: four times
+ * what a tick of small records holds. */
+#define ITEMS_MAX 100000
+#define ITEMS_BYTES_MAX ((size_t)4 * TICK_BYTES_MAX)
+
+struct filling {
+    struct engine *en;
+    const struct items_of *of;
+    struct items *it;
+    struct buf bytes;
+    struct item_record *records;
+    struct arena scratch;
+    size_t mistyped;
+};
+
+static size_t count(struct str results, size_t most);
+static int fill(struct filling *f, struct str results, struct err *e);
+static int add(struct filling *f, struct str json, struct err *e);
+static void place(struct filling *f);
+static bool fits(const struct filling *f, const struct item_record *rec);
+static int too_many(struct err *e, const struct items_of *of, const char *what);
+
+struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
+                        size_t most, struct err *e)
+{
+    struct filling f = {.en = en, .of = of};
+    struct items *it = mem_zalloc(sizeof *it);
+    int rc = -1;
+
+    f.it = it;
+    arena_init(&it->arena, 0);
+    arena_init(&f.scratch, 0);
+    buf_init(&f.bytes, ITEMS_BYTES_MAX);
+    it->kind = of->op->items;
+    it->parent_id = of->parent_id;
+    if (of->parent_id.ptr != NULL)
+        it->parent_id.ptr =
+            arena_strndup(&it->arena, of->parent_id.ptr, of->parent_id.len);
+    it->headers = headers_for_item(of->command_id, str_of(of->op->name), of->source,
+                                   &it->arena, &it->n_headers);
+    it->n = count(results, most);
+    if (it->n > ITEMS_MAX) {
+        it->n = 0;
+        rc = too_many(e, of, "items");
+    } else {
+        it->outputs = mem_array(it->n, sizeof *it->outputs);
+        it->raw_len = mem_array(it->n, sizeof *it->raw_len);
+        f.records = mem_array(it->n, sizeof *f.records);
+        rc = fill(&f, results, e);
+    }
+    if (rc == 0) {
+        place(&f);
+        metric_add(metrics_get(en->metrics, M_ITEMS_MISTYPED, of->topic->name, NULL),
+                   (double)f.mistyped);
+    } else {
+        items_free(it);
+        it = NULL;
+    }
+    mem_free(f.records);
+    buf_fini(&f.bytes);
+    arena_fini(&f.scratch);
+    return it;
+}
+
+void items_free(struct items *it)
+{
+    if (it == NULL)
+        return;
+    mem_free(it->outputs);
+    mem_free(it->raw_len);
+    mem_free(it->bytes);
+    arena_fini(&it->arena);
+    mem_free(it);
+}
+
+bool items_slim(struct engine *en, struct items *it, size_t i)
+{
+    struct kafka_output *out = &it->outputs[i];
+    size_t raw_len = it->raw_len[i];
+    struct str json = {out->value.ptr + out->value.len - raw_len, raw_len};
+    struct item_record rec;
+    struct arena scratch;
+    int rc;
+
+    if (raw_len == 0)
+        return false; /* it is bare already */
+    arena_init(&scratch, 0);
+    buf_reset(&en->encoded);
+    rc = item_encode(en->ss, it->kind, json, it->parent_id, true, &scratch, &en->encoded,
+                     &rec);
+    arena_fini(&scratch);
+    if (rc != 0 || rec.value_len >= out->value.len)
+        return false;
+    it->bytes_len -= out->value.len - rec.value_len;
+    out->value.len = rec.value_len;
+    out->value.ptr =
+        arena_strndup(&it->arena, en->encoded.data + rec.value_at, rec.value_len);
+    it->raw_len[i] = 0;
+    metric_add(metrics_get(en->metrics, M_ITEMS_MISTYPED, out->topic, NULL), 1);
+    return true;
+}
+
+static size_t count(struct str results, size_t most)
+{
+    struct str element;
+    size_t pos = 0, n = 0;
+
+    while (n < most && json_next(results, &pos, &element))
+        n++;
+    return n;
+}
+
+static int fill(struct filling *f, struct str results, struct err *e)
+{
+    struct str element;
+    size_t pos = 0;
+
+    for (size_t n = f->it->n; f->it->n_filled < n; f->it->n_filled++) {
+        (void)json_next(results, &pos, &element); /* they were counted */
+        if (add(f, element, e) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* One that is too large for its topic goes without its typed fields, which say what _raw
+ * says. */
+static int add(struct filling *f, struct str json, struct err *e)
+{
+    struct item_record *rec = &f->records[f->it->n_filled];
+    size_t start = f->bytes.len;
+    bool bare = false;
+
+    for (;;) {
+        if (item_encode(f->en->ss, f->it->kind, json, f->it->parent_id, bare, &f->scratch,
+                        &f->bytes, rec) != 0)
+            return too_many(e, f->of, "bytes");
+        if (fits(f, rec))
+            break;
+        if (bare)
+            return err_input(
+                e, "too-large",
+                "item %.*s is larger than the %lld bytes that topic %s takes: raise its "
+                "max.message.bytes",
+                (int)rec->key_len, f->bytes.data + rec->key_at,
+                (long long)f->of->topic->max_bytes, f->of->topic->name);
+        bare = true;
+        f->bytes.len = start;
+    }
+    f->it->raw_len[f->it->n_filled] = bare ? 0 : rec->raw_len;
+    f->mistyped += rec->mistyped;
+    return 0;
+}
+
+/* The bytes lie still now. */
+static void place(struct filling *f)
+{
+    struct items *it = f->it;
+
+    it->bytes_len = f->bytes.len;
+    it->bytes = mem_realloc(buf_take(&f->bytes, NULL), it->bytes_len + 1);
+    for (size_t i = 0; i < it->n; i++) {
+        const struct item_record *rec = &f->records[i];
+
+        it->outputs[i] =
+            (struct kafka_output){.topic = f->of->topic->name,
+                                  .partition = -1,
+                                  .key = {it->bytes + rec->key_at, rec->key_len},
+                                  .value = {it->bytes + rec->value_at, rec->value_len},
+                                  .headers = it->headers,
+                                  .n_headers = it->n_headers};
+    }
+}
+
+static bool fits(const struct filling *f, const struct item_record *rec)
+{
+    struct kafka_output out = {.key.len = rec->key_len,
+                               .value.len = rec->value_len,
+                               .headers = f->it->headers,
+                               .n_headers = f->it->n_headers};
+
+    return f->of->topic->max_bytes <= 0 ||
+           (int64_t)answer_record_size(&out) <= f->of->topic->max_bytes;
+}
+
+static int too_many(struct err *e, const struct items_of *of, const char *what)
+{
+    return err_input(e, "too-large",
+                     "the page has more than %d %s: ask for fewer items with %s",
+                     what[0] == 'i' ? ITEMS_MAX : (int)ITEMS_BYTES_MAX, what,
+                     of->op->paged ? "limit" : "max_items");
+}
