@@ -45,7 +45,7 @@ class Answer:
     def __init__(self, status=200, body=None, how="whole", delay_s=0.0, headers=None,
                  content_type="application/json"):
         if body is None:
-            body = {"id": "res_1"} if status < 300 else {
+            body = {"id": "res_1", "_results": []} if status < 300 else {
                 "_error": {"status": status, "title": f"Title {status}",
                            "message": f"Message {status}", "details": [f"detail {status}"]}}
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -247,6 +247,7 @@ class Stage:
             "instance.id": "one", "kafka.bootstrap.servers": self.bootstrap,
             "commands.topics": self.commands, "results.topic": self.results_topic,
             "dead.letters.topic": self.dead_letters_topic,
+            "resources.topic.prefix": f"items-{tag}-", "topics.create": "true",
             "reply.topics.allowed": "replies-.*", "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 1000, "retry.backoff.ms": 20,
             "in.doubt": "report",  # looking takes 10 s and more: test_doubt.py has it
@@ -378,6 +379,31 @@ class Stage:
 
     def results(self):
         return [o for o in self.out if o.topic == self.results_topic]
+
+    def records(self, topic, timeout_s=30):
+        """All that read_committed shows of a topic now."""
+        partitions = self.admin.list_topics(topic, timeout=10).topics[topic].partitions
+        reader = confluent_kafka.Consumer({
+            "bootstrap.servers": self.bootstrap, "group.id": self.group + "-records",
+            "isolation.level": "read_committed", "enable.auto.commit": False, "log_level": 0,
+            "enable.partition.eof": True, "fetch.wait.max.ms": 50})
+        reader.assign([confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING)
+                       for p in partitions])
+        records, ended = [], set()
+        deadline = time.monotonic() + timeout_s
+        while len(ended) < len(partitions):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"the end of {topic} was not reached within {timeout_s} s")
+            for message in reader.consume(1000, 0.2):
+                if not message.error():
+                    records.append(Out(message))
+                elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+        reader.close()
+        return records
+
+    def items_topic(self, suffix):
+        return self.settings["resources.topic.prefix"] + suffix
 
     def dead_letters(self):
         return [o for o in self.out if o.topic == self.dead_letters_topic]

@@ -87,14 +87,14 @@ class Preflight(stage.Scene):
     def test_missing_topic(self):
         for key in ("commands.topics", "results.topic", "dead.letters.topic"):
             with self.subTest(setting=key):
-                for said in self.refused(**{key: "no-such-topic"}):
+                for said in self.refused(**{key: "no-such-topic", "topics.create": "false"}):
                     self.assertIn("no-such-topic", said)
                     self.assertIn("topics.create", said)
 
     def test_missing_topics_are_made_when_wanted(self):
         tag = uuid.uuid4().hex[:8]
         connector = self.stage.start(**{
-            "topics.create": "true", "results.topic": f"made-results-{tag}",
+            "results.topic": f"made-results-{tag}",
             "dead.letters.topic": f"made-dead-{tag}"})
         topics = self.stage.admin.list_topics(timeout=10).topics
         self.assertEqual(len(topics[f"made-results-{tag}"].partitions), self.stage.partitions)
