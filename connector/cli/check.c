@@ -124,7 +124,8 @@ static void check_later(struct check *ck)
 
 static void check_all(struct check *ck, bool offline)
 {
-    static const char *const online[] = {"kafka", "topic", "transactions", "token"};
+    static const char *const online[] = {"kafka", "topic", "lists", "transactions",
+                                         "token"};
 
     check_schemas(ck);
     if (!offline) {
@@ -180,6 +181,7 @@ static void check_kafka(struct check *ck)
         return;
     }
     take_id(ck);
+    preflight_items_topics(&ck->p);
     if (preflight_transactions(&ck->p) == 0 && preflight_keeping(&ck->p) == 0)
         (void)preflight_offsets(&ck->p);
 }

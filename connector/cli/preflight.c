@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "engine/ledger.h"
+#include "front/catalogue.h"
 
 #define LOOK_BACK 10000 /* records of each results partition */
 
@@ -59,6 +60,7 @@ struct topic_set {
 };
 
 static const char *topic_check = "topic";
+static const char *items_check = "lists";
 
 static int topic_set_ask(struct preflight *p, struct topic_set *ts)
 {
@@ -220,6 +222,65 @@ int preflight_topics(struct preflight *p)
     }
     mem_free(ts.infos);
     return p->failed > failed ? -1 : 0;
+}
+
+/* The topics of all resources, each once; their names are the caller's (mem_free). */
+static size_t items_topics(const struct preflight *p, struct kafka_topic_info *infos)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < catalogue_table_n; i++) {
+        const struct op *op = &catalogue_table[i];
+        size_t same = 0;
+
+        while (op->items && same < i &&
+               (!catalogue_table[same].items ||
+                strcmp(catalogue_table[same].resource, op->resource) != 0))
+            same++;
+        if (op->items && same == i)
+            infos[n++].topic =
+                mem_printf("%s%s", p->s->resources_topic_prefix, op->resource);
+    }
+    return n;
+}
+
+void preflight_items_topics(struct preflight *p)
+{
+    struct kafka_topic_info *infos = mem_array(catalogue_table_n, sizeof(infos[0]));
+    size_t n = items_topics(p, infos);
+    size_t there = 0;
+    const struct kafka_topic_info *refused = NULL;
+    struct err e = ERR_INIT;
+    char *name = mem_printf("%s*", p->s->resources_topic_prefix);
+
+    if (kafka_topics_wait(&p->launch->kafka, infos, n, &e) != 0) {
+        preflight_say(p, CHECK_WARN, items_check, name, "see that the brokers answer",
+                      "%s", e.text);
+        goto out;
+    }
+    for (size_t i = 0; i < n; i++) {
+        there += infos[i].partitions > 0;
+        if (infos[i].error[0])
+            refused = &infos[i];
+    }
+    if (refused)
+        preflight_say(p, CHECK_WARN, items_check, refused->topic,
+                      "allow Write and Describe on the topics whose lists are wanted",
+                      "%s", refused->error);
+    else if (there == n || p->s->topics_create)
+        preflight_say(p, CHECK_OK, items_check, name, NULL, "%zu of %zu are there%s",
+                      there, n,
+                      there < n ? "; a list makes its own (topics.create)" : "");
+    else
+        preflight_say(p, CHECK_SKIP, items_check, name,
+                      "create those whose lists are wanted, or set topics.create = true",
+                      "%zu of %zu are there; a list without its topic is REJECTED", there,
+                      n);
+out:
+    for (size_t i = 0; i < n; i++)
+        mem_free(mem_unconst(infos[i].topic));
+    mem_free(infos);
+    mem_free(name);
 }
 
 int preflight_transactions(struct preflight *p)

@@ -38,6 +38,9 @@ void preflight_say(struct preflight *p, enum check_state state, const char *chec
 /* Each returns 0, or -1 when something failed (and was said). */
 int preflight_kafka_settings(struct preflight *p);
 int preflight_topics(struct preflight *p);
+/* Which topics of list items are there: one line, no failure; a list needs only its own.
+ */
+void preflight_items_topics(struct preflight *p);
 int preflight_transactions(struct preflight *p);
 /* Offsets must outlive the commands, and hold the ledger's string: the window shrinks to
  * what the broker takes. */

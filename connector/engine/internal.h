@@ -301,7 +301,7 @@ struct items {
     const struct item_kind *kind;
     struct str parent_id;
     struct kafka_header *headers;
-    size_t n_headers, n_filled;
+    size_t n_headers;
     size_t *raw_len; /* of each; 0: it is bare */
     char *bytes;
     struct arena arena;
@@ -312,7 +312,9 @@ struct items {
 struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
                         size_t most, struct err *e);
 void items_free(struct items *it);
-/* The topic refused this one: it is made smaller. False: it cannot be. */
+/* The topic refused this one for its size: it is made smaller, and so is every other that
+ * is more than half as large, or a page would take as many ticks as it has items. False:
+ * it cannot be. */
 bool items_slim(struct engine *en, struct items *it, size_t i);
 
 /* list.c */
@@ -336,7 +338,8 @@ bool list_continues(struct engine *en, struct slot *slot, const struct http_call
 int list_items(struct engine *en, struct slot *slot, const struct list_page *page,
                struct err *e);
 /* A tick was refused because of this item. */
-void list_refused(struct engine *en, struct slot *slot, size_t item, const char *why);
+void list_refused(struct engine *en, struct slot *slot, size_t item,
+                  const struct kafka_tick *tick);
 
 /* tick.c */
 void tick_turn(struct engine *en);

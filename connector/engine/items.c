@@ -20,10 +20,12 @@ struct filling {
     struct items *it;
     struct buf bytes;
     struct item_record *records;
+    size_t n_records;
     struct arena scratch;
     size_t mistyped;
 };
 
+static bool make_bare(struct engine *en, struct items *it, size_t i);
 static size_t count(struct str results, size_t most);
 static int fill(struct filling *f, struct str results, struct err *e);
 static int add(struct filling *f, struct str json, struct err *e);
@@ -86,6 +88,18 @@ void items_free(struct items *it)
 
 bool items_slim(struct engine *en, struct items *it, size_t i)
 {
+    size_t half = it->outputs[i].value.len / 2;
+    bool slimmed = make_bare(en, it, i);
+
+    for (size_t n = 0; slimmed && n < it->n; n++)
+        if (it->outputs[n].value.len > half)
+            (void)make_bare(en, it, n); /* one that is bare stays as it is */
+    return slimmed;
+}
+
+/* False: it is bare already, or would be no smaller. */
+static bool make_bare(struct engine *en, struct items *it, size_t i)
+{
     struct kafka_output *out = &it->outputs[i];
     size_t raw_len = it->raw_len[i];
     struct str json = {out->value.ptr + out->value.len - raw_len, raw_len};
@@ -94,7 +108,7 @@ bool items_slim(struct engine *en, struct items *it, size_t i)
     int rc;
 
     if (raw_len == 0)
-        return false; /* it is bare already */
+        return false;
     arena_init(&scratch, 0);
     buf_reset(&en->encoded);
     rc = item_encode(en->ss, it->kind, json, it->parent_id, true, &scratch, &en->encoded,
@@ -126,7 +140,7 @@ static int fill(struct filling *f, struct str results, struct err *e)
     struct str element;
     size_t pos = 0;
 
-    for (size_t n = f->it->n; f->it->n_filled < n; f->it->n_filled++) {
+    for (; f->n_records < f->it->n; f->n_records++) {
         (void)json_next(results, &pos, &element); /* they were counted */
         if (add(f, element, e) != 0)
             return -1;
@@ -138,7 +152,7 @@ static int fill(struct filling *f, struct str results, struct err *e)
  * says. */
 static int add(struct filling *f, struct str json, struct err *e)
 {
-    struct item_record *rec = &f->records[f->it->n_filled];
+    struct item_record *rec = &f->records[f->n_records];
     size_t start = f->bytes.len;
     bool bare = false;
 
@@ -158,7 +172,7 @@ static int add(struct filling *f, struct str json, struct err *e)
         bare = true;
         f->bytes.len = start;
     }
-    f->it->raw_len[f->it->n_filled] = bare ? 0 : rec->raw_len;
+    f->it->raw_len[f->n_records] = bare ? 0 : rec->raw_len;
     f->mistyped += rec->mistyped;
     return 0;
 }

@@ -54,16 +54,17 @@ int list_items(struct engine *en, struct slot *slot, const struct list_page *pag
     return slot->items != NULL ? 0 : -1;
 }
 
-void list_refused(struct engine *en, struct slot *slot, size_t item, const char *why)
+void list_refused(struct engine *en, struct slot *slot, size_t item,
+                  const struct kafka_tick *tick)
 {
     struct err e = ERR_INIT;
 
-    if (items_slim(en, slot->items, item))
+    if (tick->bad_too_large && items_slim(en, slot->items, item))
         return;
     (void)err_input(&e, "topic-refused",
-                    "item %.*s was refused, none was produced: %s; see that the topic is "
-                    "there, may be written and takes records as large",
-                    STR_ARG(slot->items->outputs[item].key), why);
+                    "item %.*s was refused, so the list failed: %s; see that the topic "
+                    "is there, may be written and takes records as large",
+                    STR_ARG(slot->items->outputs[item].key), tick->why);
     topic_forget(en, slot->items_topic->name);
     items_free(slot->items);
     slot->items = NULL;

@@ -93,7 +93,7 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
             which++;
         put_back(en);
         if (slot != NULL && which >= slot->n_outputs)
-            list_refused(en, slot, which - slot->n_outputs, tick->why);
+            list_refused(en, slot, which - slot->n_outputs, tick);
         else if (slot != NULL)
             answer_slim(en, slot, which);
         break;

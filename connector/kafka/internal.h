@@ -185,7 +185,6 @@ enum job_type {
     JOB_WATERMARKS,
     JOB_TOPIC,
     JOB_READ,
-    JOB_PREPARE,
     JOB_PROBE, /* tell when a broker answers again */
     JOB_STATE, /* news, not asked for */
     JOB_READY,
@@ -196,7 +195,7 @@ enum job_type {
 struct job {
     TAILQ_ENTRY(job) link;
     enum job_type type;
-    struct kafka_partition at; /* PREPARE, TOPIC: its topic */
+    struct kafka_partition at; /* TOPIC: its topic */
     int64_t assignment;
     struct kafka_tick *tick;
     struct stamp *stamp;

@@ -119,12 +119,6 @@ int64_t kafka_thread_busy_ms(struct kafka *k, const char **call)
     return *call == NULL ? 0 : clock_now(&clock_system) - since;
 }
 
-void kafka_prepare_topic(struct kafka *k, const char *topic)
-{
-    ask(k, JOB_PREPARE,
-        (struct kafka_partition){names_intern(consumer_names(k->consumer), topic), -1});
-}
-
 static bool port_next(void *self, struct kafka_event *ev)
 {
     struct kafka *k = self;
@@ -208,7 +202,6 @@ static bool translate(struct kafka *k, struct job *job, struct kafka_event *ev)
     case JOB_FATAL:
         ev->type = KAFKA_FATAL;
         return true;
-    case JOB_PREPARE:
     case JOB_PROBE:
         return false;
     }

@@ -44,10 +44,6 @@ void kafka_free(struct kafka *k, int64_t deadline_ms);
  * name. */
 int64_t kafka_thread_busy_ms(struct kafka *k, const char **call);
 
-/* Prepares a reply or other late output topic: a handle, so that its first record is not
- * slow. */
-void kafka_prepare_topic(struct kafka *k, const char *topic);
-
 /* --- for start and tools: these wait, never on the loop of a running engine --- */
 
 struct kafka_topic_info {

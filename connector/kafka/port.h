@@ -77,8 +77,9 @@ struct kafka_tick {
     int64_t assignment; /* number of the assignment its offsets belong to */
 
     enum tick_end end;
-    size_t bad;    /* TICK_BAD_RECORD */
-    char why[200]; /* for a person */
+    size_t bad;         /* TICK_BAD_RECORD */
+    bool bad_too_large; /* ... for its size; else the topic takes none at all */
+    char why[200];      /* for a person */
     int64_t took_us;
     void *owner;
 };

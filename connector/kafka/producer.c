@@ -76,7 +76,9 @@ static int open_handle(struct producer *p, struct err *e);
 static void close_handle(struct producer *p);
 static struct output_topic *topic_of(struct producer *p, const char *name);
 static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaque);
+static bool is_size(rd_kafka_resp_err_t code);
 static bool blames_record(rd_kafka_resp_err_t code);
+static void name_bad(struct attempt *a);
 static void blame(struct producer *p, size_t i, size_t len, rd_kafka_resp_err_t code);
 
 static enum tick_end tick_in_transaction(struct attempt *a);
@@ -303,11 +305,15 @@ static void on_report(rd_kafka_t *rk, const rd_kafka_message_t *msg, void *opaqu
     blame(p, i - 1, msg->len + msg->key_len, msg->err);
 }
 
-static bool blames_record(rd_kafka_resp_err_t code)
+static bool is_size(rd_kafka_resp_err_t code)
 {
     return code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE ||
-           code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE ||
-           code == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
+           code == RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE;
+}
+
+static bool blames_record(rd_kafka_resp_err_t code)
+{
+    return is_size(code) || code == RD_KAFKA_RESP_ERR_INVALID_RECORD ||
            code == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION ||
            code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
            code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED ||
@@ -336,6 +342,17 @@ static void blame(struct producer *p, size_t i, size_t len, rd_kafka_resp_err_t 
         r->code = code;
     }
     r->blamed = true;
+}
+
+static void name_bad(struct attempt *a)
+{
+    const struct reports *r = &a->p->reports;
+    struct kafka_tick *tick = a->tick;
+
+    tick->bad = r->bad;
+    tick->bad_too_large = is_size(r->code);
+    (void)snprintf(tick->why, sizeof(tick->why), "%s: %s", tick->outputs[r->bad].topic,
+                   rd_kafka_err2str(r->code));
 }
 
 /* --- the transaction --- */
@@ -398,9 +415,7 @@ static enum tick_end abort_tick(struct attempt *a)
         (blames_record(cause) || r->code == RD_KAFKA_RESP_ERR__MSG_TIMED_OUT))
         find_culprit(a);
     if (r->blamed) {
-        a->tick->bad = r->bad;
-        (void)snprintf(a->tick->why, sizeof(a->tick->why), "%s: %s",
-                       a->tick->outputs[r->bad].topic, rd_kafka_err2str(r->code));
+        name_bad(a);
     }
     /* No commit was tried: whatever became of the abort, nothing is visible. A bad record
      * must stay named even then, else it would come back for ever. */
@@ -599,9 +614,7 @@ static enum tick_end tick_acknowledged(struct attempt *a)
         return renew(a, TICK_ABORTED);
     }
     if (r->blamed) {
-        a->tick->bad = r->bad;
-        (void)snprintf(a->tick->why, sizeof(a->tick->why), "%s: %s",
-                       a->tick->outputs[r->bad].topic, rd_kafka_err2str(r->code));
+        name_bad(a);
         return TICK_BAD_RECORD;
     }
     if (v != GO_ON)

@@ -296,10 +296,6 @@ static void serve(struct worker *w, struct job *job)
     case JOB_READ:
         TAILQ_INSERT_TAIL(&w->waiting, job, link);
         return;
-    case JOB_PREPARE:
-        producer_prepare(w->producer, job->at.topic);
-        answer(w, job);
-        return;
     case JOB_PROBE:
         w->probing = true;
         w->phase_due_ms = 0;

@@ -140,6 +140,7 @@ static void finish_tick(struct instance *in, enum tick_end end)
     k->step = STEP_IDLE;
     k->tick->end = end;
     k->tick->bad = k->bad;
+    k->tick->bad_too_large = k->bad % 2 == 0; /* or the topic takes none */
     k->tick->took_us = (in->w->now - k->tick_began) * 1000;
     in->w->unknown_ticks += end == TICK_UNKNOWN;
     in->settled |= end == TICK_UNKNOWN;

@@ -285,6 +285,20 @@ class Topics(stage.Scene):
         stage.wait_for("success", lambda: self.stage.ask("list-views").outcome == "SUCCEEDED")
         self.assertEqual(len(self.stage.records(topic)), 2)
 
+    def test_what_the_client_refuses_in_the_tick(self):
+        self.stage.start(**{"kafka.producer.message.max.bytes": 5000})
+        topic = self.stage.items_topic("views")
+        for size, outcome, kind in (3000, "SUCCEEDED", None), (6000, "FAILED", "topic-refused"):
+            self.front.on("/views", scripted.Answer(200, {"_results": [
+                {"id": f"lns_{size}", "name": "n" * size}, {"id": "lns_1", "name": "small"}]}))
+            result = self.stage.ask("list-views")
+            self.assertEqual((result.outcome, (result.error or {}).get("kind")), (outcome, kind))
+        self.assertEqual(len(self.front.requests()), 2)
+        got = {r.key: avro.decode("resources/View", r.value) for r in self.stage.records(topic)}
+        self.assertEqual({key: record["name"] for key, record in got.items()},
+                         {b"lns_3000": None, b"lns_1": "small"})
+        self.assertEqual(json.loads(got[b"lns_3000"]["_raw"])["name"], "n" * 3000)
+
     def test_work_goes_on_while_a_topic_is_made(self):
         self.stage.start()
         for i in range(40):

@@ -132,6 +132,7 @@ class Preflight(stage.Scene):
         done = stage.run("check", "-c", str(connector.conf))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertNotIn("FAIL", done.stdout)
+        self.assertIn("0 of 28 are there; a list makes its own", done.stdout)
 
 
 class KafkaUnreachable(stage.Scene):

@@ -326,9 +326,10 @@ static void test_an_item_that_never_fits_fails_the_list(void **state)
     assert_true(said(text, "front.tags"));
 }
 
-static void refuse(struct play *p, size_t i)
+static void refuse(struct play *p, size_t i, bool too_large)
 {
     p->tick->bad = i;
+    p->tick->bad_too_large = too_large;
     snprintf(p->tick->why, sizeof p->tick->why, "front.tags: too large");
     end_tick(p, TICK_BAD_RECORD);
     come(p);
@@ -340,12 +341,12 @@ static void refuse_twice(struct play *p, size_t i)
     begin(p, 0, list, -1);
     assert_true(answer(p, 200, page));
     come(p);
-    refuse(p, i);
+    refuse(p, i, true);
     assert_int_equal(p->tick->n_outputs, 3);
     assert_string_equal(field(p, i, "id"), "null");
     assert_true(said(field(p, i, "_raw"), id));
     assert_true(str_is(output(p, i)->key, id));
-    refuse(p, i);
+    refuse(p, i, true);
     assert_int_equal(p->tick->n_outputs, 1);
     assert_string_equal(field(p, 0, "outcome"), "\"FAILED\"");
     assert_string_equal(field(p, 0, "error.kind"), "\"topic-refused\"");
@@ -370,13 +371,41 @@ static void test_the_same_of_a_later_item(void **state)
     refuse_twice(*state, 2);
 }
 
+static void test_a_topic_that_takes_none_fails_the_list_at_once(void **state)
+{
+    struct play *p = *state;
+    begin(p, 0, list, -1);
+    assert_true(answer(p, 200, page));
+    come(p);
+    refuse(p, 1, false);
+    assert_int_equal(p->tick->n_outputs, 1);
+    assert_string_equal(field(p, 0, "error.kind"), "\"topic-refused\"");
+}
+
+static void test_items_of_like_size_are_made_smaller_together(void **state)
+{
+    static const char like[] =
+        "{\"_results\":[{\"id\":\"tag_1\",\"name\":\"0123456789012345678901234567890\"},"
+        "{\"id\":\"tag_2\",\"name\":\"012345678901234567890123456789\"},5]}";
+    struct play *p = *state;
+    begin(p, 0, list, -1);
+    assert_true(answer(p, 200, like));
+    come(p);
+    refuse(p, 1, true);
+    assert_int_equal(p->tick->n_outputs, 4);
+    assert_string_equal(field(p, 1, "name"), "null");
+    assert_string_equal(field(p, 2, "name"), "null");
+    assert_true(said(field(p, 2, "_raw"), "0123456789"));
+    assert_string_equal(field(p, 3, "_raw"), "\"5\"");
+}
+
 static void test_a_refused_result_keeps_its_count(void **state)
 {
     struct play *p = *state;
     begin(p, 0, list, -1);
     assert_true(answer(p, 200, page));
     come(p);
-    refuse(p, 0);
+    refuse(p, 0, true);
     assert_int_equal(p->tick->n_outputs, 3);
     assert_string_equal(field(p, 0, "response"), "null");
     assert_string_equal(field(p, 0, "truncated"), "true");
@@ -476,6 +505,8 @@ int main(void)
         TEST(test_an_item_that_never_fits_fails_the_list),
         TEST(test_a_refused_item_is_made_smaller_then_the_list_fails),
         TEST(test_the_same_of_a_later_item),
+        TEST(test_a_topic_that_takes_none_fails_the_list_at_once),
+        TEST(test_items_of_like_size_are_made_smaller_together),
         TEST(test_a_refused_result_keeps_its_count),
         TEST(test_a_repeat_waits_for_the_commit_and_has_no_items),
         TEST(test_a_page_beyond_a_tick_goes_alone),
