@@ -18,6 +18,7 @@ static size_t record_size(const struct kafka_output *out);
 static void slim(struct result *res);
 static void finish_result(struct engine *en, struct slot *slot, struct result *res);
 static void finish(struct engine *en, struct slot *slot);
+static bool slim_page(struct engine *en, struct slot *slot, size_t output);
 
 void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text)
@@ -57,6 +58,8 @@ void answer_call(struct engine *en, struct slot *slot, const struct http_call *c
         res.pages = 1;
         res.resource_id = STR_NULL;
     }
+    if (items_stream(en, slot->op) && answered)
+        res.items = (int64_t)slot->items.n;
     finish_result(en, slot, &res);
 }
 
@@ -133,8 +136,17 @@ void answer_dead_letter(struct engine *en, struct slot *slot, const char *except
     finish(en, slot);
 }
 
+void answer_job(struct engine *en, struct slot *slot)
+{
+    repeats_release(en, slot);
+    slot->outcome = SUCCEEDED;
+    finish(en, slot);
+}
+
 void answer_slim(struct engine *en, struct slot *slot, size_t output)
 {
+    if (output >= slot->n_outputs && slim_page(en, slot, output - slot->n_outputs))
+        return;
     if (output > 0) {
         log_warn("reply.dropped", "reply of %.*s dropped: its topic refused it",
                  STR_ARG(slot->command_id));
@@ -239,33 +251,68 @@ static void slim(struct result *res)
 
 static void address(struct engine *en, struct slot *slot, const struct result *res)
 {
-    struct headers_result hr = {
-        .command_id = res->command_id,
-        .operation = res->operation,
+    struct answer_to to = {
+        .headers = &slot->headers,
+        .key = slot->rec.key,
         .source = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
                                       slot->rec.at.partition, (long long)slot->offset)),
-        .outcome = outcome_names[res->outcome],
-        .http_status = res->http_status,
-        .succeeded = res->outcome == SUCCEEDED};
-    int32_t same = slot->part->same_partitions ? slot->rec.at.partition : -1;
-    slot->outputs[0] = (struct kafka_output){.topic = en->o.results_topic,
-                                             .partition = same,
-                                             .key = slot->rec.key,
-                                             .value = {slot->result, slot->result_len}};
-    slot->outputs[0].headers = headers_for_result(&slot->headers, &hr, &slot->arena,
-                                                  &slot->outputs[0].n_headers);
-    slot->n_outputs = 1;
-    if (slot->reply_topic == NULL)
-        return;
-    struct kafka_output *reply = &slot->outputs[1];
-    *reply = slot->outputs[0];
-    reply->topic = slot->reply_topic;
-    reply->partition = slot->headers.reply_partition;
-    reply->headers =
-        headers_for_reply(&slot->headers, &hr, &slot->arena, &reply->n_headers);
-    if (slot->reply_max_bytes <= 0 ||
-        (int64_t)record_size(reply) <= slot->reply_max_bytes)
-        slot->n_outputs = 2;
+        .value = {slot->result, slot->result_len},
+        .partition = slot->part->same_partitions ? slot->rec.at.partition : -1,
+        .reply_topic = slot->reply_topic,
+        .reply_max_bytes = slot->reply_max_bytes};
+    slot->n_outputs = answer_address(en, res, &to, &slot->arena, slot->outputs);
+}
+
+size_t answer_address(struct engine *en, const struct result *res,
+                      const struct answer_to *to, struct arena *a,
+                      struct kafka_output out[SLOT_OUTPUTS])
+{
+    struct headers_result hr = {.command_id = res->command_id,
+                                .operation = res->operation,
+                                .source = to->source,
+                                .outcome = outcome_names[res->outcome],
+                                .http_status = res->http_status,
+                                .succeeded = res->outcome == SUCCEEDED};
+    out[0] = (struct kafka_output){.topic = en->o.results_topic,
+                                   .partition = to->partition,
+                                   .key = to->key,
+                                   .value = to->value};
+    out[0].headers = headers_for_result(to->headers, &hr, a, &out[0].n_headers);
+    if (to->reply_topic == NULL)
+        return 1;
+    out[1] = out[0];
+    out[1].topic = to->reply_topic;
+    out[1].partition = to->headers->reply_partition;
+    out[1].headers = headers_for_reply(to->headers, &hr, a, &out[1].n_headers);
+    return to->reply_max_bytes <= 0 ||
+                   (int64_t)record_size(&out[1]) <= to->reply_max_bytes
+               ? 2
+               : 1;
+}
+
+/* Of a list's first page: a row is left out, a job that cannot be written is none. */
+static bool slim_page(struct engine *en, struct slot *slot, size_t output)
+{
+    if (output < slot->items.n) {
+        log_warn("items.dropped", "a row of %.*s is left out: its topic refused it",
+                 STR_ARG(slot->command_id));
+        slot->items.n--;
+        memmove(slot->items.outputs + output, slot->items.outputs + output + 1,
+                (slot->items.n - output) * sizeof *slot->items.outputs);
+        return true;
+    }
+    if (!slot->became_job)
+        return false;
+    struct result res;
+    slot->became_job = false;
+    slot->job = (struct kafka_output){.topic = NULL};
+    start_result(en, slot, FAILED, &res);
+    res.error.kind = STR_LIT("too-large");
+    res.error.message = STR_LIT("the jobs topic refused the list's record");
+    res.items = (int64_t)slot->items.n;
+    res.pages = 1;
+    encode(en, slot, &res);
+    return true;
 }
 
 static size_t record_size(const struct kafka_output *out)

@@ -17,6 +17,10 @@ static int check_reply(struct engine *en, struct slot *slot, struct err *e);
 void intake_record(struct engine *en, struct kafka_record *rec)
 {
     struct part *part = part_find(en, rec->at);
+    if (part != NULL && part->jobs != NULL) {
+        jobs_record(en, part, rec);
+        return;
+    }
     bool ours = part != NULL && (part->state == PART_LIVE || part->state == PART_RECHECK);
     if (!ours || rec->offset < part->next) {
         en->kafka.release(en->kafka.self, rec); /* its owner reads it, or we have it */
@@ -55,6 +59,10 @@ void intake_held(struct engine *en, struct part *part)
 void intake_end(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
+    if (part != NULL && part->jobs != NULL) {
+        jobs_end(en, part, ev->offset);
+        return;
+    }
     if (part == NULL || part->state != PART_LIVE || ev->offset <= part->next)
         return;
     part->next = ev->offset;

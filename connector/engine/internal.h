@@ -2,7 +2,8 @@
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
- * (transactions), topics.c (reply topics), status.c (pages). */
+ * (transactions), topics.c (reply topics), jobs.c (lists that go on: whose they are),
+ * walk.c (their pages), items.c (rows -> records), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -13,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/timers.h"
 #include "engine/engine.h"
+#include "engine/job.h"
 #include "engine/lanes.h"
 #include "engine/ledger.h"
 #include "engine/metrics_table.h"
@@ -35,6 +37,7 @@ enum part_state {
     PART_STARTING, /* the log's ends asked for */
     PART_SEEDING,  /* position known; the tail of its results is being read */
     PART_PARKED,   /* position known, not fetched yet: waits for assign() */
+    PART_READING,  /* of jobs: fetched, not read to the end of before us yet */
     PART_LIVE,
     PART_RECHECK, /* after a fenced producer: position and ledger are read again */
     PART_STOPPED  /* a person must act; `why` says what */
@@ -50,6 +53,8 @@ struct part {
     TAILQ_ENTRY(part) link;
     struct kafka_partition at;
     enum part_state state;
+    struct jobs_part *jobs; /* a jobs partition; NULL: a command partition */
+    int64_t position;       /* of jobs: as committed by the owner before us */
     struct ledger ledger;
     struct slot_list slots;
     size_t n_slots;
@@ -79,7 +84,8 @@ TAILQ_HEAD(part_list, part);
 struct call {
     struct http_call http;
     struct engine *en;
-    struct slot *slot;  /* NULL: GET /me, or an orphan whose partition is gone */
+    struct slot *slot;  /* NULL: GET /me, a job's, or an orphan whose partition is gone */
+    struct job *job;    /* whose page it is; NULL: none */
     struct arena arena; /* the JWT */
     const struct op
         *op; /* what is asked: of a look the list; NULL: `call` without a row */
@@ -91,6 +97,11 @@ struct call {
 TAILQ_HEAD(call_list, call);
 
 struct topic_info; /* topics.c */
+
+struct tick_owner { /* one of them */
+    struct slot *slot;
+    struct job *job;
+};
 
 struct engine {
     struct engine_options o;
@@ -119,6 +130,12 @@ struct engine {
     size_t held_bytes;
     size_t n_slots;
 
+    /* jobs by state */
+    const char *jobs_topic; /* interned; NULL: there are none */
+    struct job_list jobs[JOB_STATES];
+    size_t job_counts[JOB_STATES];
+    bool job_turn; /* of the low ones that wait a job's page is next */
+
     /* calls */
     struct quota *quota;
     struct call *calls;
@@ -144,7 +161,7 @@ struct engine {
 
     /* ticks */
     struct kafka_tick tick;
-    struct slot **tick_owner; /* of each output */
+    struct tick_owner *tick_owner; /* of each output */
     size_t cap_outputs, cap_offsets;
     bool tick_running, tick_wanted;
     int64_t tick_started, tick_not_before;
@@ -195,6 +212,9 @@ struct part *part_find(struct engine *en, struct kafka_partition at);
 void parts_stop(struct part *part, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 bool parts_rechecking(const struct engine *en);
+/* Where the result of a command of that partition belongs; -1: by key. */
+int32_t parts_results_partition(const struct engine *en, struct str topic,
+                                int64_t partition);
 
 /* intake.c */
 void intake_record(struct engine *en, struct kafka_record *rec);
@@ -218,6 +238,7 @@ int64_t dispatch_next_ms(const struct engine *en);
 bool dispatch_may_call(const struct engine *en, enum quota_class c);
 void dispatch_look(struct engine *en, struct slot *slot, const struct request *req);
 void dispatch_disarm(struct engine *en, struct slot *slot);
+void dispatch_cancel_page(struct engine *en, struct job *job);
 struct retry_policy dispatch_retry_policy(const struct engine *en);
 int64_t dispatch_front_ms(const struct engine *en); /* Front's clock */
 int64_t dispatch_lease_ms(const struct engine *en, const struct part *part);
@@ -252,6 +273,7 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot);
 void repeats_answered(struct engine *en, struct slot *slot, const struct result *res);
 void repeats_hold(struct engine *en, struct slot *slot); /* its id is in flight again */
 void repeats_release(struct engine *en, struct slot *slot);
+void repeats_job_answered(struct engine *en, const struct job *job);
 
 /* answer.c: from here on the outcome is known; the slot leaves its lane and waits for a
  * tick */
@@ -270,6 +292,19 @@ void answer_doubt(struct engine *en, struct slot *slot, const char *kind,
 void answer_replay(struct engine *en, struct slot *slot, const struct seen_entry *first);
 void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
                         const char *text);
+/* The list goes on as a job: the slot is done, its result comes from there. */
+void answer_job(struct engine *en, struct slot *slot);
+/* Where an encoded result goes: returns 1, or 2 with the reply copy. */
+struct answer_to {
+    const struct headers_in *headers;
+    struct str key, source, value;
+    int32_t partition;
+    const char *reply_topic; /* interned; NULL: none */
+    int64_t reply_max_bytes;
+};
+size_t answer_address(struct engine *en, const struct result *res,
+                      const struct answer_to *to, struct arena *a,
+                      struct kafka_output out[SLOT_OUTPUTS]);
 /* A tick was refused because of this output: make it smaller or drop the reply copy. */
 void answer_slim(struct engine *en, struct slot *slot, size_t output);
 
@@ -279,6 +314,41 @@ void tick_ended(struct engine *en, struct kafka_tick *tick);
 int64_t tick_next_ms(const struct engine *en);
 bool tick_is_fresh(const struct engine *en); /* non-GET calls may go */
 void tick_settle(struct engine *en, struct part *part, const struct ledger_image *im);
+
+/* jobs.c */
+void jobs_open(struct engine *en, struct part *part);
+void jobs_drop(struct engine *en, struct part *part); /* all of its jobs */
+void jobs_close(struct part *part);
+void jobs_committed(struct engine *en, struct part *part, const struct kafka_event *ev);
+void jobs_watermarks(struct engine *en, struct part *part, const struct kafka_event *ev);
+void jobs_record(struct engine *en, struct part *part, struct kafka_record *rec);
+void jobs_end(struct engine *en, struct part *part, int64_t offset);
+void jobs_reach(struct engine *en, struct part *part); /* live, when all is read */
+void jobs_turn(struct engine *en); /* gives the places of jobs.max.running away */
+size_t jobs_running(const struct engine *en);
+bool jobs_in_hand(const struct engine *en);
+struct str jobs_string(void); /* what is committed with a jobs partition's position */
+void jobs_ticked(struct engine *en, struct job *job); /* its tick is committed */
+void jobs_put_back(struct engine *en, struct job *job);
+struct job *jobs_add_stray(struct engine *en, struct part *part, struct str id);
+void jobs_free(struct engine *en, struct job *job);
+void job_move(struct engine *en, struct job *job, enum job_state to);
+void job_move_back(struct engine *en, struct job *job, enum job_state to);
+void job_wait(struct engine *en, struct job *job, int64_t at_ms);
+
+/* walk.c */
+/* The first page of a list came. False: it is no list whose rows become records. */
+bool walk_first(struct engine *en, struct slot *slot, const struct http_call *http);
+void walk_fresh(struct job *job); /* for the next page */
+const struct request *walk_request(struct engine *en, struct job *job);
+void walk_answered(struct engine *en, struct job *job, struct call *call);
+void walk_me_ended(struct engine *en, int status);
+void walk_end(struct engine *en, struct job *job, enum outcome outcome, const char *kind,
+              const char *text);
+void walk_close(struct engine *en, struct job *job);
+void walk_forget(struct engine *en, struct job *job);
+void walk_count(struct engine *en, const struct job *job);
+void walk_slim(struct engine *en, struct job *job, size_t output);
 
 /* topics.c */
 enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };

@@ -114,6 +114,8 @@ static void know_again(struct engine *en, struct slot *slot)
     struct arena a;
     struct err e = ERR_INIT;
 
+    if (slot->became_job)
+        return; /* its result comes later */
     arena_init(&a, 4096);
     if (result_decode(en->ss, slot->outputs[0].value, &a, &res, &e) == 0)
         repeats_answered(en, slot, &res);

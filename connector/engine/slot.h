@@ -14,6 +14,7 @@
 #include "codec/records/command.h"
 #include "codec/records/result.h"
 #include "engine/headers.h"
+#include "engine/items.h"
 #include "front/catalogue.h"
 #include "front/probe.h"
 #include "front/quota.h"
@@ -111,6 +112,9 @@ struct slot {
     size_t result_len;
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
+    struct items items;      /* of a list's first page */
+    bool became_job;         /* its result comes later: no outputs but ... */
+    struct kafka_output job; /* ... the items and this record of it */
     const char *reply_topic; /* interned; NULL: none */
     int64_t reply_max_bytes;
     bool slimmed; /* the result was made smaller already */

@@ -11,10 +11,14 @@
 
 static bool wanted(const struct engine *en);
 static size_t ready_count(const struct engine *en);
-static void take_answers(struct engine *en);
+static size_t take_answers(struct engine *en);
+static void take_jobs(struct engine *en, size_t bytes);
 static void take_armings(struct engine *en);
 static void take_offsets(struct engine *en);
-static void add_outputs(struct engine *en, struct slot *slot);
+static void add_outputs(struct engine *en, struct tick_owner owner,
+                        const struct kafka_output *outputs, size_t n);
+static size_t slot_records(const struct slot *slot);
+static bool fits(const struct engine *en, size_t records, size_t bytes, size_t more);
 static void committed(struct engine *en);
 static void put_back(struct engine *en);
 static void slot_committed(struct engine *en, struct slot *slot);
@@ -29,7 +33,7 @@ void tick_turn(struct engine *en)
         return;
     en->tick.n_outputs = en->tick.n_offsets = 0;
     arena_reset(&en->tick_arena);
-    take_answers(en);
+    take_jobs(en, take_answers(en));
     take_armings(en);
     take_offsets(en);
     en->tick_wanted = false;
@@ -83,15 +87,19 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
         en->tick_not_before = en->now + RETRY_STALE_MS;
         break;
     case TICK_BAD_RECORD: {
-        struct slot *slot =
-            tick->bad < tick->n_outputs ? en->tick_owner[tick->bad] : NULL;
+        struct tick_owner owner = tick->bad < tick->n_outputs ? en->tick_owner[tick->bad]
+                                                              : (struct tick_owner){0};
         log_warn("tick.bad_record", "a record was refused, made smaller: %s", tick->why);
         size_t which = 0;
-        while (tick->bad > which && en->tick_owner[tick->bad - which - 1] == slot)
+        while (tick->bad > which &&
+               en->tick_owner[tick->bad - which - 1].slot == owner.slot &&
+               en->tick_owner[tick->bad - which - 1].job == owner.job)
             which++;
         put_back(en);
-        if (slot != NULL)
-            answer_slim(en, slot, which);
+        if (owner.slot != NULL)
+            answer_slim(en, owner.slot, which);
+        else if (owner.job != NULL)
+            walk_slim(en, owner.job, which);
         break;
     }
     case TICK_UNKNOWN:
@@ -126,7 +134,8 @@ void tick_settle(struct engine *en, struct part *part, const struct ledger_image
 
 static size_t ready_count(const struct engine *en)
 {
-    return en->counts[SLOT_ANSWERED] + en->counts[SLOT_ARMING];
+    return en->counts[SLOT_ANSWERED] + en->counts[SLOT_ARMING] +
+           en->job_counts[JOB_ANSWERED];
 }
 
 static bool wanted(const struct engine *en)
@@ -141,37 +150,73 @@ static bool wanted(const struct engine *en)
            clock_boot(en->clock) - en->committed_boot > en->o.session_timeout_ms / 3;
 }
 
-static void take_answers(struct engine *en)
+static size_t take_answers(struct engine *en)
 {
     struct slot *slot, *next;
     size_t bytes = 0;
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ANSWERED]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
-        size_t size = slot->outputs[0].value.len * slot->n_outputs;
-        if (en->tick.n_outputs + slot->n_outputs > TICK_RECORDS_MAX ||
-            (bytes > 0 && bytes + size > TICK_BYTES_MAX))
+        size_t size = slot->items.bytes + slot->job.value.len;
+        if (!slot->became_job)
+            size += slot->outputs[0].value.len * slot->n_outputs;
+        if (!fits(en, slot_records(slot), bytes, size))
             break; /* one larger record goes alone */
         bytes += size;
         ledger_finish(&slot->part->ledger, slot->offset);
         slot->part->touched = true;
-        add_outputs(en, slot);
+        struct tick_owner owner = {.slot = slot};
+        add_outputs(en, owner, slot->outputs, slot->n_outputs);
+        add_outputs(en, owner, slot->items.outputs, slot->items.n);
+        add_outputs(en, owner, &slot->job, slot->became_job ? 1 : 0);
         slot_move(en, slot, SLOT_TICKING);
+    }
+    return bytes;
+}
+
+/* Every job's tick is fenced by its own partition: see take_offsets. */
+static void take_jobs(struct engine *en, size_t bytes)
+{
+    struct job *job, *next;
+    for (job = TAILQ_FIRST(&en->jobs[JOB_ANSWERED]); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, link);
+        if (job->part->state != PART_LIVE)
+            continue;
+        if (!fits(en, job->n_outputs, bytes, job->bytes))
+            break;
+        bytes += job->bytes;
+        job->part->touched = true;
+        add_outputs(en, (struct tick_owner){.job = job}, job->outputs, job->n_outputs);
+        job_move(en, job, JOB_TICKING);
     }
 }
 
-static void add_outputs(struct engine *en, struct slot *slot)
+static size_t slot_records(const struct slot *slot)
+{
+    return slot->n_outputs + slot->items.n + (slot->became_job ? 1 : 0);
+}
+
+/* What is too much for any tick goes alone. */
+static bool fits(const struct engine *en, size_t records, size_t bytes, size_t more)
+{
+    return en->tick.n_outputs == 0 || (en->tick.n_outputs + records <= TICK_RECORDS_MAX &&
+                                       (bytes == 0 || bytes + more <= TICK_BYTES_MAX));
+}
+
+static void add_outputs(struct engine *en, struct tick_owner owner,
+                        const struct kafka_output *outputs, size_t n)
 {
     struct kafka_tick *tick = &en->tick;
-    if (tick->n_outputs + SLOT_OUTPUTS > en->cap_outputs) {
-        en->cap_outputs = en->cap_outputs ? en->cap_outputs * 2 : 256;
-        tick->outputs =
-            mem_realloc(tick->outputs, en->cap_outputs * sizeof *tick->outputs);
-        en->tick_owner =
-            mem_realloc(en->tick_owner, en->cap_outputs * sizeof(struct slot *));
+    size_t cap = en->cap_outputs ? en->cap_outputs : 256;
+    while (tick->n_outputs + n > cap)
+        cap *= 2;
+    if (cap > en->cap_outputs) {
+        en->cap_outputs = cap;
+        tick->outputs = mem_realloc(tick->outputs, cap * sizeof *tick->outputs);
+        en->tick_owner = mem_realloc(en->tick_owner, cap * sizeof *en->tick_owner);
     }
-    for (size_t i = 0; i < slot->n_outputs; i++) {
-        en->tick_owner[tick->n_outputs] = slot;
-        tick->outputs[tick->n_outputs++] = slot->outputs[i];
+    for (size_t i = 0; i < n; i++) {
+        en->tick_owner[tick->n_outputs] = owner;
+        tick->outputs[tick->n_outputs++] = outputs[i];
     }
 }
 
@@ -204,6 +249,12 @@ static void take_offsets(struct engine *en)
             tick->offsets =
                 mem_realloc(tick->offsets, en->cap_offsets * sizeof *tick->offsets);
         }
+        if (part->jobs != NULL) {
+            tick->offsets[tick->n_offsets++] =
+                (struct kafka_offset){part->at, part->next, jobs_string()};
+            part->touched = false;
+            continue;
+        }
         char text[LEDGER_STRING_MAX], quota[40] = "";
         (void)quota_string(en->quota, part->at.partition, clock_wall(en->clock), quota);
         size_t len =
@@ -224,6 +275,9 @@ static void committed(struct engine *en)
     en->tick_wanted = false; /* it was wanted to show that we live: this one did */
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_TICKING])) != NULL)
         slot_committed(en, slot);
+    struct job *job;
+    while ((job = TAILQ_FIRST(&en->jobs[JOB_TICKING])) != NULL)
+        jobs_ticked(en, job);
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ARMING]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
         if (!slot->arm_in_tick)
@@ -233,7 +287,8 @@ static void committed(struct engine *en)
     }
     struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        intake_held(en, part);
+        if (part->jobs == NULL)
+            intake_held(en, part);
 }
 
 static void slot_committed(struct engine *en, struct slot *slot)
@@ -243,6 +298,9 @@ static void slot_committed(struct engine *en, struct slot *slot)
         en->dead++;
         metric_add(metrics_get(en->metrics, M_DEAD_LETTERS, slot->operation.ptr, NULL),
                    1);
+    } else if (slot->became_job) {
+        en->returned++;
+        metric_add(metrics_get(en->metrics, M_RETURNED, "became_job", NULL), 1);
     } else {
         en->finished++;
         metric_add(
@@ -262,6 +320,9 @@ static void put_back(struct engine *en)
     struct slot *slot;
     while ((slot = TAILQ_LAST(&en->lists[SLOT_TICKING], slot_list)) != NULL)
         slot_put_back(en, slot);
+    struct job *job;
+    while ((job = TAILQ_LAST(&en->jobs[JOB_TICKING], job_list)) != NULL)
+        jobs_put_back(en, job);
     TAILQ_FOREACH (slot, &en->lists[SLOT_ARMING], link)
         if (slot->arm_in_tick)
             slot_put_back(en, slot);
