@@ -52,6 +52,7 @@ void jobs_open(struct engine *en, struct part *part)
     (void)en;
     part->jobs = mem_zalloc(sizeof *part->jobs);
     part->jobs->to = -1;
+    part->seen = seen_new(1); /* stays empty */
 }
 
 void jobs_drop(struct engine *en, struct part *part)

@@ -41,7 +41,7 @@ void repeats_job_answered(struct engine *en, const struct job *job)
     struct part *part;
 
     TAILQ_FOREACH (part, &en->parts, link)
-        if (part->seen != NULL && str_is(jr->source_topic, part->at.topic) &&
+        if (str_is(jr->source_topic, part->at.topic) &&
             jr->source_partition == part->at.partition)
             seen_add(part->seen,
                      &(struct seen_entry){.command_id = str_eq(jr->command_id, jr->id)
@@ -55,8 +55,6 @@ void repeats_job_answered(struct engine *en, const struct job *job)
 
 void repeats_fini(struct part *part)
 {
-    if (part->seen == NULL)
-        return;
     HASH_CLEAR(by_id, part->ids);
     seen_free(part->seen);
 }

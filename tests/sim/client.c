@@ -314,7 +314,7 @@ static void fetch_run(struct world *w, struct event *ev)
         fetch_soon(in, call->part, 0);
         return;
     }
-    const struct log *log = &w->broker.commands[call->part];
+    const struct log *log = log_of_part(w, call->part);
     int64_t stable = log_stable(log);
     if (f->next > (int64_t)log->n) {
         struct told *t = client_tell(in, &in->k.news, KAFKA_OUT_OF_RANGE);
@@ -361,12 +361,15 @@ static void fetch_set(struct instance *in, int part, bool on, int64_t at)
 int client_part(const struct instance *in, struct kafka_partition at)
 {
     (void)in;
-    return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition : -1;
+    return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition
+           : strcmp(at.topic, JOBS_TOPIC) == 0   ? JOBS + at.partition
+                                                 : -1;
 }
 
 static struct kafka_partition partition(int part)
 {
-    return (struct kafka_partition){COMMANDS_TOPIC, part};
+    return part >= JOBS ? (struct kafka_partition){JOBS_TOPIC, part - JOBS}
+                        : (struct kafka_partition){COMMANDS_TOPIC, part};
 }
 
 struct lent {
@@ -412,6 +415,21 @@ static void fill_record(struct instance *in, const struct told *t,
     in->k.lent_records++;
 }
 
+static void fill_job(struct instance *in, const struct told *t, struct kafka_record *rec)
+{
+    const struct entry *e = &log_of_part(in->w, t->part)->entries[t->offset];
+    struct lent *lent = mem_zalloc(sizeof *lent + e->key.len + e->value.len + 1);
+    char *at = lent->bytes;
+    *rec = (struct kafka_record){.at = partition(t->part),
+                                 .offset = t->offset,
+                                 .timestamp_ms = EPOCH_MS + in->w->now,
+                                 .key = lend(&at, e->key),
+                                 .value = lend(&at, e->value),
+                                 .handle = lent};
+    lent->n_headers = e->key.len + e->value.len;
+    in->k.lent_records++;
+}
+
 static void port_release(void *self, struct kafka_record *rec)
 {
     struct instance *in = self;
@@ -425,7 +443,7 @@ static void lend_parts(struct instance *in, const bool *parts, struct kafka_even
 {
     ev->parts = in->k.lent_parts;
     ev->n_parts = 0;
-    for (int p = 0; p < in->w->n_parts; p++)
+    for (int p = 0; p < ALL_PARTS; p++)
         if (parts[p])
             in->k.lent_parts[ev->n_parts++] = partition(p);
     ev->assignment = in->k.assignment;
@@ -476,6 +494,12 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         if (t->version != k->fetch[t->part].version)
             return false;
         k->fetch[t->part].app_next = t->offset + 1;
+        if (t->part >= JOBS) {
+            fill_job(in, t, &ev->record);
+            trace(w, in->slot, t->part, t->cmd, "job.record", t->offset,
+                  ev->record.value.ptr == NULL, NULL);
+            return true;
+        }
         fill_record(in, t, &ev->record);
         if (w->cmds[t->cmd].delivered_to != k->owner)
             w->cmds[t->cmd].delivered_turn = w->turns;
@@ -603,18 +627,19 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
     struct client *k = &in->k;
     if (assignment != k->assignment || k->revoking || k->closed)
         return;
-    for (int p = 0; p < in->w->n_parts; p++) {
+    for (int p = 0; p < ALL_PARTS; p++) {
         size_t i = 0;
         while (i < n && client_part(in, parts[i].at) != p)
             i++;
         bool again = i < n && k->fetch[p].on;
         if (i < n || k->fetch[p].on)
-            fetch_set(in, p, i < n, i < n ? parts[i].offset : 0);
+            fetch_set(in, p, i < n,
+                      i < n && parts[i].offset != KAFKA_BEGINNING ? parts[i].offset : 0);
         if (again && chance(in->w, 300) && k->fetch[p].next > 2)
             k->fetch[p].next -= 2; /* what was delivered may come again */
         if (i < n)
             trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
-        if (i < n && !again)
+        if (i < n && !again && p < JOBS)
             check_tail(in->w, in, p);
     }
     if (k->stamp.held)
@@ -638,7 +663,7 @@ static void port_unassign(void *self, int64_t assignment)
     k->stamp.held = false;
     k->current = 0;
     k->revoking = k->told_lost = false;
-    for (int p = 0; p < in->w->n_parts; p++)
+    for (int p = 0; p < ALL_PARTS; p++)
         fetch_set(in, p, false, 0);
     if (k->membership != REVOKING)
         return;
@@ -697,8 +722,11 @@ static void port_committed(void *self, struct kafka_partition at)
 
 static void port_watermarks(void *self, struct kafka_partition at)
 {
-    bool commands = client_part(self, at) >= 0;
-    (void)ask(self, KAFKA_WATERMARKS, at.partition, commands ? NULL : at.topic);
+    int part = client_part(self, at);
+    if (part >= 0)
+        (void)ask(self, KAFKA_WATERMARKS, part, NULL);
+    else
+        (void)ask(self, KAFKA_WATERMARKS, at.partition, at.topic);
     thread_pump(self);
 }
 
@@ -756,8 +784,9 @@ static void port_close(void *self)
 
 static const char *port_intern(void *self, const char *topic)
 {
-    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC, DEAD_TOPIC,
-                                        REPLY_TOPIC, REPLY_SMALL_TOPIC};
+    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC,     DEAD_TOPIC,
+                                        REPLY_TOPIC,    REPLY_SMALL_TOPIC, JOBS_TOPIC,
+                                        ITEMS_TOPIC};
     struct instance *in = self;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], topic) == 0)
@@ -768,7 +797,7 @@ static const char *port_intern(void *self, const char *topic)
 static int64_t port_high(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
-    return (int64_t)in->w->broker.commands[client_part(in, at)].n;
+    return (int64_t)log_of_part(in->w, client_part(in, at))->n;
 }
 
 struct kafka_port client_port(struct instance *in)

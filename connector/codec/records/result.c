@@ -112,6 +112,8 @@ int result_decode(struct schemas *ss, struct str value, struct arena *a,
         struct reading inner = {.rec = error, .a = a};
         out->error.kind = fields_get_text(&inner, "kind");
     }
+    out->items = fields_get_number(&r, "items");
+    out->pages = fields_get_number(&r, "pages");
     out->replayed = fields_get_boolean(&r, "replayed");
     out->recovered = fields_get_boolean(&r, "recovered");
     out->source_topic = fields_get_text(&r, "source_topic");
