@@ -74,6 +74,7 @@ struct part {
     bool lost;             /* and yet there is a result of it */
     int64_t ends_again;    /* STARTING: the log's ends are asked for again; 0: no */
     int64_t gap_end;       /* commands before it were deleted unread; 0: none */
+    bool seed_waits;       /* STARTING: for the position of its jobs */
     bool seeded;           /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */
     int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
@@ -320,6 +321,8 @@ void jobs_open(struct engine *en, struct part *part);
 void jobs_drop(struct engine *en, struct part *part); /* all of its jobs */
 void jobs_close(struct part *part);
 void jobs_committed(struct engine *en, struct part *part, const struct kafka_event *ev);
+/* Is the position of the jobs partition that this one's lists go to still asked for? */
+bool jobs_asking(const struct engine *en, int32_t commands_partition);
 void jobs_watermarks(struct engine *en, struct part *part, const struct kafka_event *ev);
 void jobs_record(struct engine *en, struct part *part, struct kafka_record *rec);
 void jobs_end(struct engine *en, struct part *part, int64_t offset);

@@ -89,6 +89,17 @@ void jobs_committed(struct engine *en, struct part *part, const struct kafka_eve
     en->kafka.watermarks(en->kafka.self, part->at);
 }
 
+bool jobs_asking(const struct engine *en, int32_t commands_partition)
+{
+    const struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->jobs != NULL && part->state == PART_ASKING &&
+            part->at.partition == commands_partition % en->o.jobs_partitions)
+            return true;
+    return false;
+}
+
 void jobs_watermarks(struct engine *en, struct part *part, const struct kafka_event *ev)
 {
     if (ev->high < part->position) {

@@ -17,6 +17,7 @@
 static struct part *part_new(struct engine *en, struct kafka_partition at);
 static void part_free(struct engine *en, struct part *part);
 static void start_at(struct part *part, int64_t offset);
+static void seed(struct engine *en, struct part *part);
 static void tell_gap(struct engine *en, struct part *part);
 static void drop_slots(struct engine *en, struct part *part, const char *reason);
 static void ask_ends_again(struct engine *en, struct part *part);
@@ -131,6 +132,17 @@ void parts_watermarks(struct engine *en, const struct kafka_event *ev)
     part->next = part->ledger.line;
     if (part->next < ev->low)
         part->next = part->gap_end = ev->low;
+    part->seed_waits = true;
+    seed(en, part);
+}
+
+/* A list's result is fenced by its jobs partition: the end of the results is asked for
+ * when no former owner of either can add one any more. */
+static void seed(struct engine *en, struct part *part)
+{
+    if (!part->seed_waits || jobs_asking(en, part->at.partition))
+        return;
+    part->seed_waits = false;
     repeats_seed(en, part);
 }
 
@@ -180,6 +192,8 @@ bool parts_rechecking(const struct engine *en)
 void parts_turn(struct engine *en)
 {
     struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        seed(en, part);
     if (en->assign_due && (all_answered(en) || en->now >= en->assign_at)) {
         if (!en->assigned || has_parked(en))
             assign_now(en);

@@ -152,7 +152,11 @@ static void check_again(struct world *w, const struct send *s, const struct send
         bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
                           : look_lease_over(w, c, s->inst, s->owner);
         bool before_own = !own && sent_by(w, s, before->at);
-        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited && !before_own)
+        /* It waited, armed it, lost the partition and has it back: its call goes on. */
+        bool orphan =
+            c->arm_slot == s->inst && c->arm_life == s->life && c->arm_owner < s->owner;
+        if (!orphan && (own || look_found_armed(c, s->inst, s->owner)) && !waited &&
+            !before_own)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
                    c->index, "sent at %.3f s", (double)before->at / 1000);
     } else if (!look_proves(c, s->inst, s->owner, before)) {
@@ -625,7 +629,7 @@ bool check_all_lines(const struct world *w)
     for (int p = 0; p < w->n_parts; p++)
         if (w->durable[p].line < (int64_t)w->broker.commands[p].n)
             return false;
-    return true;
+    return walk_all_gone(w);
 }
 
 /* Over the logs as a read_committed consumer sees them, counted anew. */

@@ -53,6 +53,7 @@ void walk_result(struct world *w, int slot, struct cmd *c);
 void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
                  int64_t pages);
 void walk_check_end(struct world *w);
+bool walk_all_gone(const struct world *w); /* no job is left, no request to cancel */
 
 /* --- twins.c --- */
 

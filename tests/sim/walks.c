@@ -240,6 +240,21 @@ void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
                (long long)pages, (long long)wk->items, (long long)wk->pages);
 }
 
+/* A key whose newest record has a value. */
+static const struct entry *left_in(const struct log *log)
+{
+    for (size_t i = 0; i < log->n; i++) {
+        const struct entry *e = &log->entries[i];
+        bool last = e->state == ENTRY_COMMITTED && e->value.ptr != NULL;
+        for (size_t j = i + 1; last && j < log->n; j++)
+            last = log->entries[j].state != ENTRY_COMMITTED ||
+                   !str_eq(log->entries[j].key, e->key);
+        if (last)
+            return e;
+    }
+    return NULL;
+}
+
 /* In the end all that a read_committed consumer sees of items is what was judged, and no
  * job and no request to cancel one is left. */
 void walk_check_end(struct world *w)
@@ -254,16 +269,18 @@ void walk_check_end(struct world *w)
                (long long)seen, (long long)want);
     for (int p = 0; p < w->n_jobs_parts; p++) {
         const struct log *log = &w->broker.jobs[p];
-        for (size_t i = 0; i < log->n; i++) {
-            const struct entry *e = &log->entries[i];
-            bool last = e->state == ENTRY_COMMITTED && e->value.ptr != NULL;
-            for (size_t j = i + 1; last && j < log->n; j++)
-                last = log->entries[j].state != ENTRY_COMMITTED ||
-                       !str_eq(log->entries[j].key, e->key);
-            if (last)
-                broken(w, "no job is left", -1, p, e->cmd, "%.*s", STR_ARG(e->key));
-        }
+        const struct entry *e = left_in(log);
+        if (e != NULL)
+            broken(w, "no job is left", -1, p, e->cmd, "%.*s", STR_ARG(e->key));
     }
+}
+
+bool walk_all_gone(const struct world *w)
+{
+    for (int p = 0; p < w->n_jobs_parts; p++)
+        if (left_in(&w->broker.jobs[p]) != NULL)
+            return false;
+    return true;
 }
 
 /* --- what else happens to the jobs topic --- */
