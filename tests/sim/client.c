@@ -366,109 +366,14 @@ int client_part(const struct instance *in, struct kafka_partition at)
                                                  : -1;
 }
 
-static struct kafka_partition partition(int part)
-{
-    return part >= JOBS ? (struct kafka_partition){JOBS_TOPIC, part - JOBS}
-                        : (struct kafka_partition){COMMANDS_TOPIC, part};
-}
-
-struct lent {
-    int slot, life;
-    size_t n_headers;
-    struct kafka_header headers[8];
-    char bytes[];
-};
-
-static struct str lend(char **to, struct str s)
-{
-    if (s.ptr == NULL)
-        return s;
-    memcpy(*to, s.ptr, s.len);
-    struct str copy = {*to, s.len};
-    *to += s.len;
-    return copy;
-}
-
-/* A copy of its own for each delivery: who looks at it after release reads dirt. */
-static void fill_record(struct instance *in, const struct told *t,
-                        struct kafka_record *rec)
-{
-    const struct cmd *c = &in->w->cmds[t->cmd];
-    struct str key = c->key < 0 ? STR_NULL : str_of(c->key_text);
-    size_t size = key.len + c->value.len;
-    for (size_t i = 0; i < c->n_headers; i++)
-        size += c->headers[i].value.len;
-    struct lent *lent = mem_zalloc(sizeof *lent + size + 1);
-    char *at = lent->bytes;
-    *rec = (struct kafka_record){.at = partition(t->part),
-                                 .offset = t->offset,
-                                 .timestamp_ms = EPOCH_MS + in->w->now,
-                                 .key = lend(&at, key),
-                                 .value = lend(&at, c->value),
-                                 .headers = lent->headers,
-                                 .n_headers = c->n_headers,
-                                 .handle = lent};
-    for (size_t i = 0; i < c->n_headers; i++)
-        lent->headers[i] =
-            (struct kafka_header){c->headers[i].name, lend(&at, c->headers[i].value)};
-    lent->n_headers = size;
-    in->k.lent_records++;
-}
-
-static void fill_job(struct instance *in, const struct told *t, struct kafka_record *rec)
-{
-    const struct entry *e = &log_of_part(in->w, t->part)->entries[t->offset];
-    struct lent *lent = mem_zalloc(sizeof *lent + e->key.len + e->value.len + 1);
-    char *at = lent->bytes;
-    *rec = (struct kafka_record){.at = partition(t->part),
-                                 .offset = t->offset,
-                                 .timestamp_ms = EPOCH_MS + in->w->now,
-                                 .key = lend(&at, e->key),
-                                 .value = lend(&at, e->value),
-                                 .handle = lent};
-    lent->n_headers = e->key.len + e->value.len;
-    in->k.lent_records++;
-}
-
-static void port_release(void *self, struct kafka_record *rec)
-{
-    struct instance *in = self;
-    struct lent *lent = rec->handle;
-    memset(lent->bytes, 'X', lent->n_headers);
-    mem_free(lent);
-    in->k.lent_records--;
-}
-
 static void lend_parts(struct instance *in, const bool *parts, struct kafka_event *ev)
 {
     ev->parts = in->k.lent_parts;
     ev->n_parts = 0;
     for (int p = 0; p < ALL_PARTS; p++)
         if (parts[p])
-            in->k.lent_parts[ev->n_parts++] = partition(p);
+            in->k.lent_parts[ev->n_parts++] = lend_partition(p);
     ev->assignment = in->k.assignment;
-}
-
-static void lend_text(struct instance *in, const char *text, struct kafka_event *ev)
-{
-    mem_free(in->k.lent_text);
-    in->k.lent_text = text != NULL ? mem_strdup(text) : NULL;
-    ev->metadata = str_of(in->k.lent_text);
-}
-
-/* A copy in one block: who looks at it after the next event reads what was freed. */
-static void lend_page(struct instance *in, const struct told *t, struct kafka_event *ev)
-{
-    size_t n = (size_t)t->n_values, size = n * sizeof(struct kafka_record);
-    for (size_t i = 0; i < n; i++)
-        size += t->values[i].len;
-    in->k.lent_page = mem_zalloc(size + 1);
-    ev->records = in->k.lent_page;
-    ev->n_records = n;
-    char *at = (char *)(ev->records + n);
-    for (size_t i = 0; i < n; i++)
-        ev->records[i] =
-            (struct kafka_record){.at = ev->at, .value = lend(&at, t->values[i])};
 }
 
 /* True: the engine hears of it. */
@@ -478,7 +383,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     struct client *k = &in->k;
     *ev = (struct kafka_event){.type = t->type};
     if (t->part >= 0)
-        ev->at = partition(t->part);
+        ev->at = lend_partition(t->part);
     if (t->topic != NULL)
         ev->at.topic = t->topic;
     (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
@@ -495,12 +400,12 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             return false;
         k->fetch[t->part].app_next = t->offset + 1;
         if (t->part >= JOBS) {
-            fill_job(in, t, &ev->record);
+            lend_job(in, t, &ev->record);
             trace(w, in->slot, t->part, t->cmd, "job.record", t->offset,
                   ev->record.value.ptr == NULL, NULL);
             return true;
         }
-        fill_record(in, t, &ev->record);
+        lend_record(in, t, &ev->record);
         if (w->cmds[t->cmd].delivered_to != k->owner)
             w->cmds[t->cmd].delivered_turn = w->turns;
         w->cmds[t->cmd].delivered_to = k->owner;
@@ -644,7 +549,8 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
     }
     if (k->stamp.held)
         return;
-    /* What the library says now, which may be more than this assignment knows of. */
+    /* What the library says now, which may be more than this
+     * assignment knows of. */
     k->stamp.held = k->generation >= 0 && k->member != 0;
     k->stamp.assignment = assignment;
     k->stamp.generation = k->generation;
@@ -767,7 +673,8 @@ static int port_submit(void *self, struct kafka_tick *tick)
     return 0;
 }
 
-/* The library takes a REVOKE of what it has first, then leaves. */
+/* The library takes a REVOKE of what it has first, then leaves.
+ */
 static void port_close(void *self)
 {
     struct instance *in = self;
@@ -803,7 +710,7 @@ static int64_t port_high(void *self, struct kafka_partition at)
 struct kafka_port client_port(struct instance *in)
 {
     return (struct kafka_port){.next = port_next,
-                               .release = port_release,
+                               .release = lend_release,
                                .assign = port_assign,
                                .unassign = port_unassign,
                                .pause = port_pause,

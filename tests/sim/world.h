@@ -4,7 +4,8 @@
  *
  * - world.c: events, chance, trace
  * - broker.c: logs, transactions, offsets, group
- * - client.c, thread.c: an instance's port to Kafka, its membership, its Kafka thread
+ * - client.c, thread.c, lent.c: an instance's port to Kafka, its membership, its Kafka
+ *   thread, and what it lends
  * - front.c: the HTTP port and Front; lists.c: what its lists show
  * - peek.c: which command a request belongs to
  * - instance.c: processes: their turns, kill, stop, freeze
