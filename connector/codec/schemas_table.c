@@ -243,7 +243,13 @@ static const char s_records_Job[] =
     "    },\n"
     "    {\"name\": \"restarts\", \"type\": \"int\", \"default\": 0},\n"
     "    {\"name\": \"error\", \"type\": [\"null\", \"string\"], \"default\": null},\n"
-    "    {\"name\": \"instance\", \"type\": [\"null\", \"string\"], \"default\": null}\n"
+    "    {\"name\": \"instance\", \"type\": [\"null\", \"string\"], \"default\": null},\n"
+    "    {\n"
+    "      \"name\": \"walk_items\",\n"
+    "      \"type\": \"long\",\n"
+    "      \"default\": 0,\n"
+    "      \"doc\": \"items since the walk was begun anew\"\n"
+    "    }\n"
     "  ]\n"
     "}\n";
 
@@ -7441,7 +7447,7 @@ const struct schema_row schemas_table[] = {
     {.full_name = "front.Event", .file = "records/Event.avsc",
      .text = s_records_Event, .text_len = sizeof(s_records_Event) - 1, .fingerprint = 0xc2e3ebcff055e8ecULL},
     {.full_name = "front.Job", .file = "records/Job.avsc",
-     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x978c616e749d7fd0ULL},
+     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x5b0126ca599929c1ULL},
     {.full_name = "front.Result", .file = "records/Result.avsc",
      .text = s_records_Result, .text_len = sizeof(s_records_Result) - 1, .fingerprint = 0x1cfde5f4317b85bdULL},
     {.full_name = "front.command.AddCallRecording", .file = "commands/AddCallRecording.avsc",

@@ -130,6 +130,13 @@ void answer_dead_letter(struct engine *en, struct slot *slot, const char *except
     finish(en, slot);
 }
 
+void answer_job(struct engine *en, struct slot *slot)
+{
+    repeats_release(en, slot);
+    slot->outcome = SUCCEEDED;
+    finish(en, slot);
+}
+
 void answer_slim(struct engine *en, struct slot *slot, size_t output)
 {
     if (output > 0) {
@@ -259,33 +266,42 @@ static void slim(struct result *res)
 
 static void address(struct engine *en, struct slot *slot, const struct result *res)
 {
-    struct headers_result hr = {
-        .command_id = res->command_id,
-        .operation = res->operation,
+    struct answer_to to = {
+        .headers = &slot->headers,
+        .key = slot->rec.key,
         .source = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
                                       slot->rec.at.partition, (long long)slot->offset)),
-        .outcome = outcome_names[res->outcome],
-        .http_status = res->http_status,
-        .succeeded = res->outcome == SUCCEEDED};
-    int32_t same = slot->part->same_partitions ? slot->rec.at.partition : -1;
-    slot->outputs[0] = (struct kafka_output){.topic = en->o.results_topic,
-                                             .partition = same,
-                                             .key = slot->rec.key,
-                                             .value = {slot->result, slot->result_len}};
-    slot->outputs[0].headers = headers_for_result(&slot->headers, &hr, &slot->arena,
-                                                  &slot->outputs[0].n_headers);
-    slot->n_outputs = 1;
-    if (slot->reply_topic == NULL)
-        return;
-    struct kafka_output *reply = &slot->outputs[1];
-    *reply = slot->outputs[0];
-    reply->topic = slot->reply_topic->name;
-    reply->partition = slot->headers.reply_partition;
-    reply->headers =
-        headers_for_reply(&slot->headers, &hr, &slot->arena, &reply->n_headers);
-    if (slot->reply_topic->max_bytes <= 0 ||
-        (int64_t)answer_record_size(reply) <= slot->reply_topic->max_bytes)
-        slot->n_outputs = 2;
+        .value = {slot->result, slot->result_len},
+        .partition = slot->part->same_partitions ? slot->rec.at.partition : -1,
+        .reply_topic = slot->reply_topic};
+    slot->n_outputs = answer_address(en, res, &to, &slot->arena, slot->outputs);
+}
+
+size_t answer_address(struct engine *en, const struct result *res,
+                      const struct answer_to *to, struct arena *a,
+                      struct kafka_output out[SLOT_OUTPUTS])
+{
+    struct headers_result hr = {.command_id = res->command_id,
+                                .operation = res->operation,
+                                .source = to->source,
+                                .outcome = outcome_names[res->outcome],
+                                .http_status = res->http_status,
+                                .succeeded = res->outcome == SUCCEEDED};
+    out[0] = (struct kafka_output){.topic = en->o.results_topic,
+                                   .partition = to->partition,
+                                   .key = to->key,
+                                   .value = to->value};
+    out[0].headers = headers_for_result(to->headers, &hr, a, &out[0].n_headers);
+    if (to->reply_topic == NULL)
+        return 1;
+    out[1] = out[0];
+    out[1].topic = to->reply_topic->name;
+    out[1].partition = to->headers->reply_partition;
+    out[1].headers = headers_for_reply(to->headers, &hr, a, &out[1].n_headers);
+    return to->reply_topic->max_bytes <= 0 ||
+                   (int64_t)answer_record_size(&out[1]) <= to->reply_topic->max_bytes
+               ? 2
+               : 1;
 }
 
 size_t answer_record_size(const struct kafka_output *out)

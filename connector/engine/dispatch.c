@@ -18,7 +18,11 @@
 
 static const int class_cost[QUOTA_CLASSES] = {1, 2, 6}; /* shares 6 : 3 : 1 */
 
-static struct slot *next_slot(struct engine *en);
+static int next_class(const struct engine *en);
+static bool waits(const struct engine *en, enum quota_class c);
+static bool serve_class(struct engine *en, enum quota_class c);
+static void serve_page(struct engine *en);
+static void charge(struct engine *en, enum quota_class c);
 static bool may_dispatch(const struct engine *en);
 static bool serve(struct engine *en, struct slot *slot);
 static int64_t call_timeout_ms(const struct engine *en, const struct request *req);
@@ -101,10 +105,10 @@ void dispatch_turn(struct engine *en)
     doubt_turn(en);
     en->tick_awaited = false;
     while (!en->tick_awaited && may_dispatch(en)) {
-        struct slot *slot = next_slot(en);
-        if (slot == NULL)
+        int c = next_class(en);
+        if (c < 0)
             return;
-        en->tick_awaited = !serve(en, slot);
+        en->tick_awaited = !serve_class(en, (enum quota_class)c);
     }
 }
 
@@ -134,6 +138,15 @@ void dispatch_cancel(struct engine *en, struct slot *slot)
     en->http.cancel(en->http.self, &call->http);
 }
 
+/* Nobody wants the page any more; the caller moves the job. */
+void dispatch_cancel_page(struct engine *en, struct job *job)
+{
+    struct call *call = job->call;
+    call->job = NULL;
+    job->call = NULL;
+    en->http.cancel(en->http.self, &call->http);
+}
+
 int64_t dispatch_next_ms(const struct engine *en)
 {
     if (!may_dispatch(en))
@@ -141,8 +154,7 @@ int64_t dispatch_next_ms(const struct engine *en)
     int64_t next = INT64_MAX;
     for (int c = 0; c < QUOTA_CLASSES; c++) {
         bool look = c == QUOTA_HIGH && en->counts[SLOT_LOOKUP] > 0;
-        bool ready =
-            !en->tick_awaited && lanes_ready_count(en->lanes, (enum quota_class)c) > 0;
+        bool ready = !en->tick_awaited && waits(en, (enum quota_class)c);
         if (!ready && !look)
             continue;
         int64_t at = quota_may(en->quota, (enum quota_class)c, en->now);
@@ -205,18 +217,40 @@ static bool may_dispatch(const struct engine *en)
            !TAILQ_EMPTY(&en->free_calls);
 }
 
-/* Weighted turns among the classes that have something ready and may send now. */
-static struct slot *next_slot(struct engine *en)
+/* Weighted turns among the classes that have something ready and may send now; -1: none
+ * does. */
+static int next_class(const struct engine *en)
 {
     int best = -1;
     for (int c = 0; c < QUOTA_CLASSES; c++) {
-        if (lanes_ready_count(en->lanes, (enum quota_class)c) == 0 ||
+        if (!waits(en, (enum quota_class)c) ||
             quota_may(en->quota, (enum quota_class)c, en->now) > en->now)
             continue;
         if (best < 0 || en->vt[c] < en->vt[best])
             best = c;
     }
-    return best < 0 ? NULL : lanes_first(en->lanes, (enum quota_class)best);
+    return best;
+}
+
+/* Jobs are low. */
+static bool waits(const struct engine *en, enum quota_class c)
+{
+    return lanes_ready_count(en->lanes, c) > 0 ||
+           (c == QUOTA_LOW && en->job_counts[JOB_READY] > 0);
+}
+
+/* Commands that are low and jobs' pages take turns. */
+static bool serve_class(struct engine *en, enum quota_class c)
+{
+    bool lanes = lanes_ready_count(en->lanes, c) > 0;
+    bool page = c == QUOTA_LOW && en->job_counts[JOB_READY] > 0;
+    if (!page || (lanes && !en->job_turn)) {
+        en->job_turn = true;
+        return serve(en, lanes_first(en->lanes, c));
+    }
+    en->job_turn = false;
+    serve_page(en);
+    return true;
 }
 
 /* False: nothing more can be served until a tick is committed. */
@@ -237,11 +271,7 @@ static bool serve(struct engine *en, struct slot *slot)
         return true;
     }
     enum quota_class c = slot->headers.priority;
-    en->vt[c] += class_cost[c];
-    for (int i = 0; i < QUOTA_CLASSES; i++) /* no credit from idleness */
-        if (lanes_ready_count(en->lanes, (enum quota_class)i) == 0 &&
-            en->vt[i] < en->vt[c])
-            en->vt[i] = en->vt[c];
+    charge(en, c);
     lanes_unready(en->lanes, slot);
     timer_cancel(&en->timers, &slot->timer);
     slot->ticket = quota_sent(en->quota, c, en->now);
@@ -255,6 +285,32 @@ static bool serve(struct engine *en, struct slot *slot)
         start_call(en, slot);
     }
     return true;
+}
+
+static void charge(struct engine *en, enum quota_class c)
+{
+    en->vt[c] += class_cost[c];
+    for (int i = 0; i < QUOTA_CLASSES; i++) /* no credit from idleness */
+        if (!waits(en, (enum quota_class)i) && en->vt[i] < en->vt[c])
+            en->vt[i] = en->vt[c];
+}
+
+/* The next page of the job that has waited longest, unless it ends instead. */
+static void serve_page(struct engine *en)
+{
+    struct job *job = TAILQ_FIRST(&en->jobs[JOB_READY]);
+    const struct request *req = walk_request(en, job);
+    if (req == NULL)
+        return;
+    struct call *call = TAILQ_FIRST(&en->free_calls);
+    charge(en, QUOTA_LOW);
+    call->slot = NULL;
+    call->job = job;
+    call->op = job->op;
+    call->ticket = quota_sent(en->quota, QUOTA_LOW, en->now);
+    job->call = call;
+    job_move(en, job, JOB_CALLING);
+    run_call(en, call, req, en->authorization, (size_t)en->o.max_response_bytes);
 }
 
 static void start_call(struct engine *en, struct slot *slot)
@@ -376,6 +432,7 @@ static void me_ended(struct engine *en, struct call *call)
     en->me_known = true;
     en->me_wanted = false;
     en->me_tries = 0;
+    walk_me_ended(en, status);
     struct slot *slot;
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_CONFIRM])) != NULL)
         answer_error(en, slot, FAILED, "auth",
@@ -430,6 +487,11 @@ static void call_done(struct http_call *http)
             doubt_answered(en, slot, call);
         else
             dispatch_ended(en, slot, call);
+    } else if (call->job != NULL) {
+        struct job *job = call->job;
+        job->call = NULL;
+        call->job = NULL;
+        walk_answered(en, job, call);
     } else if (call == en->me_call) {
         me_ended(en, call);
     }

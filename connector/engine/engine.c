@@ -21,6 +21,7 @@ void engine_turn(struct engine *en)
     timers_run(&en->timers, en->now);
     intake_open(en);
     parts_turn(en);
+    jobs_turn(en);
     dispatch_turn(en);
     tick_turn(en);
     if (clock_now(en->clock) - en->now > SLOW_TURN_MS)
@@ -77,6 +78,10 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     TAILQ_INIT(&en->opening);
     for (size_t i = 0; i < SLOT_STATES; i++)
         TAILQ_INIT(&en->lists[i]);
+    for (size_t i = 0; i < JOB_STATES; i++)
+        TAILQ_INIT(&en->jobs[i]);
+    if (o->jobs_topic != NULL)
+        en->jobs_topic = kafka->intern(kafka->self, o->jobs_topic);
     dispatch_init(en);
     dispatch_set_token(en, o->token);
     if (o->reply_allowed != NULL) {

@@ -23,12 +23,15 @@ struct engine_options {
     int64_t max_pending;                /* offsets in the window, per partition */
     int64_t max_pending_bytes;
     const char *results_topic, *dead_letters_topic;
-    const char *reply_allowed; /* anchored regex; NULL: none */
+    const char *jobs_topic; /* NULL: lists answer their first page only */
+    int32_t jobs_partitions;
+    int64_t jobs_max_running;
+    const char *resources_prefix; /* of the topics that items go to */
+    const char *reply_allowed;    /* anchored regex; NULL: none */
     int64_t results_max_bytes;
     bool results_response;            /* full */
     int64_t results_record_max_bytes; /* max.message.bytes of the results topic */
     int32_t results_partitions;
-    const char *resources_prefix; /* of the topics of list items */
     bool exactly_once;
 
     const char *token; /* a copy is kept; engine_set_token changes it */

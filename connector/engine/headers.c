@@ -113,6 +113,34 @@ struct kafka_header *headers_for_item(struct str command_id, struct str operatio
     return hs;
 }
 
+/* The family goes by a name of its own: of the value it echoes, else of its topic. */
+size_t headers_keep(const struct headers_in *h, struct pair out[1])
+{
+    for (size_t i = 0; i < N_FAMILIES; i++) {
+        bool echoes = h->correlation.ptr != NULL;
+        if (families[i].family != h->family || h->family == FAMILY_OWN)
+            continue;
+        out[0] = (struct pair){
+            .name = str_of(echoes ? families[i].correlation : families[i].topic),
+            .value = echoes ? h->correlation : STR_LIT("")};
+        return 1;
+    }
+    return 0;
+}
+
+void headers_again(struct headers_in *h, const struct pair *kept, size_t n)
+{
+    for (size_t k = 0; k < n; k++)
+        for (size_t i = 0; i < N_FAMILIES; i++) {
+            bool echoes = str_is(kept[k].name, families[i].correlation);
+            if (!echoes && !str_is(kept[k].name, families[i].topic))
+                continue;
+            h->family = families[i].family;
+            if (echoes)
+                h->correlation = kept[k].value;
+        }
+}
+
 struct kafka_header *headers_for_dead_letter(const struct kafka_record *rec,
                                              const struct dead_letter *dl,
                                              struct arena *a, size_t *n)

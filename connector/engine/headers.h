@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "codec/records/command.h"
 #include "front/quota.h"
 #include "kafka/port.h"
 
@@ -51,6 +52,9 @@ struct kafka_header *headers_for_reply(const struct headers_in *h,
 /* A list item's: command-id operation source. */
 struct kafka_header *headers_for_item(struct str command_id, struct str operation,
                                       struct str source, struct arena *a, size_t *n);
+/* What of a command's headers its reply wants, to be kept for later, and read back. */
+size_t headers_keep(const struct headers_in *h, struct pair out[1]);
+void headers_again(struct headers_in *h, const struct pair *kept, size_t n);
 
 /* A dead letter's: the record's own, then Kafka Connect's. */
 struct dead_letter {

@@ -19,6 +19,10 @@ static int check_reply(struct engine *en, struct slot *slot, struct err *e);
 void intake_record(struct engine *en, struct kafka_record *rec)
 {
     struct part *part = part_find(en, rec->at);
+    if (part != NULL && part->jobs != NULL) {
+        jobs_record(en, part, rec);
+        return;
+    }
     bool ours = part != NULL && (part->state == PART_LIVE || part->state == PART_RECHECK);
     if (!ours || rec->offset < part->next) {
         en->kafka.release(en->kafka.self, rec); /* its owner reads it, or we have it */
@@ -57,6 +61,10 @@ void intake_held(struct engine *en, struct part *part)
 void intake_end(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
+    if (part != NULL && part->jobs != NULL) {
+        jobs_end(en, part, ev->offset);
+        return;
+    }
     if (part == NULL || part->state != PART_LIVE || ev->offset <= part->next)
         return;
     part->next = ev->offset;
@@ -187,22 +195,15 @@ static bool reply_topic_known(struct engine *en, struct slot *slot)
 static bool items_topic_known(struct engine *en, struct slot *slot)
 {
     const struct topic *topic = NULL;
-    const char *name;
 
     if (slot->op == NULL || slot->op->items == NULL || slot->items_topic != NULL)
         return true;
-    name = arena_printf(&slot->arena, "%s%s", en->o.resources_prefix, slot->op->resource);
-    switch (topic_ask(en, slot, str_of(name), true, &topic)) {
+    switch (list_topic(en, slot, slot->op, &topic)) {
     case TOPIC_ASKED:
         return false;
     case TOPIC_MISSING:
         answer_error(en, slot, REJECTED, "topic-missing",
-                     arena_printf(&slot->arena,
-                                  "the items of %s go to topic %s: %s; create it "
-                                  "(cleanup.policy=compact), or set topics.create = true "
-                                  "and allow Create",
-                                  slot->op->name, name,
-                                  topic != NULL ? topic->why : "too many topics"));
+                     list_topic_why(en, slot->op, topic, &slot->arena));
         return false;
     case TOPIC_OK:
         break;

@@ -3,7 +3,7 @@
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
  * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
- * status.c (pages). */
+ * jobs.c (lists that go on: whose they are), walk.c (their pages), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/timers.h"
 #include "engine/engine.h"
+#include "engine/job.h"
 #include "engine/lanes.h"
 #include "engine/ledger.h"
 #include "engine/metrics_table.h"
@@ -36,6 +37,7 @@ enum part_state {
     PART_STARTING, /* the log's ends asked for */
     PART_SEEDING,  /* position known; the tail of its results is being read */
     PART_PARKED,   /* position known, not fetched yet: waits for assign() */
+    PART_READING,  /* of jobs: fetched, not read to the end of before us yet */
     PART_LIVE,
     PART_RECHECK, /* after a fenced producer: position and ledger are read again */
     PART_STOPPED  /* a person must act; `why` says what */
@@ -51,6 +53,8 @@ struct part {
     TAILQ_ENTRY(part) link;
     struct kafka_partition at;
     enum part_state state;
+    struct jobs_part *jobs; /* a jobs partition; NULL: a command partition */
+    int64_t position;       /* of jobs: as committed by the owner before us */
     struct ledger ledger;
     struct slot_list slots;
     size_t n_slots;
@@ -70,6 +74,7 @@ struct part {
     bool lost;             /* and yet there is a result of it */
     int64_t ends_again;    /* STARTING: the log's ends are asked for again; 0: no */
     int64_t gap_end;       /* commands before it were deleted unread; 0: none */
+    bool seed_waits;       /* STARTING: for the position of its jobs */
     bool seeded;           /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */
     int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
@@ -80,7 +85,8 @@ TAILQ_HEAD(part_list, part);
 struct call {
     struct http_call http;
     struct engine *en;
-    struct slot *slot;  /* NULL: GET /me, or an orphan whose partition is gone */
+    struct slot *slot;  /* NULL: GET /me, a job's, or an orphan whose partition is gone */
+    struct job *job;    /* whose page it is; NULL: none */
     struct arena arena; /* the JWT */
     const struct op
         *op; /* what is asked: of a look the list; NULL: `call` without a row */
@@ -92,6 +98,11 @@ struct call {
 TAILQ_HEAD(call_list, call);
 
 struct topic_info; /* topics.c */
+
+struct tick_owner { /* one of them */
+    struct slot *slot;
+    struct job *job;
+};
 
 struct engine {
     struct engine_options o;
@@ -120,6 +131,12 @@ struct engine {
     size_t held_bytes;
     size_t n_slots;
 
+    /* jobs by state */
+    const char *jobs_topic; /* interned; NULL: there are none */
+    struct job_list jobs[JOB_STATES];
+    size_t job_counts[JOB_STATES];
+    bool job_turn; /* of the low ones that wait a job's page is next */
+
     /* calls */
     struct quota *quota;
     struct call *calls;
@@ -145,7 +162,7 @@ struct engine {
 
     /* ticks */
     struct kafka_tick tick;
-    struct slot **tick_owner; /* of each output */
+    struct tick_owner *tick_owner; /* of each output */
     size_t cap_outputs, cap_offsets;
     bool tick_running, tick_wanted;
     int64_t tick_started, tick_not_before;
@@ -196,6 +213,9 @@ struct part *part_find(struct engine *en, struct kafka_partition at);
 void parts_stop(struct part *part, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 bool parts_rechecking(const struct engine *en);
+/* Where the result of a command of that partition belongs; -1: by key. */
+int32_t parts_results_partition(const struct engine *en, struct str topic,
+                                int64_t partition);
 
 /* intake.c */
 void intake_record(struct engine *en, struct kafka_record *rec);
@@ -219,6 +239,7 @@ int64_t dispatch_next_ms(const struct engine *en);
 bool dispatch_may_call(const struct engine *en, enum quota_class c);
 void dispatch_look(struct engine *en, struct slot *slot, const struct request *req);
 void dispatch_disarm(struct engine *en, struct slot *slot);
+void dispatch_cancel_page(struct engine *en, struct job *job);
 struct retry_policy dispatch_retry_policy(const struct engine *en);
 int64_t dispatch_front_ms(const struct engine *en); /* Front's clock */
 int64_t dispatch_lease_ms(const struct engine *en, const struct part *part);
@@ -254,6 +275,7 @@ void repeats_answered(struct engine *en, struct slot *slot, const struct result 
 void repeats_know(struct engine *en, struct slot *slot); /* the same, of its record */
 void repeats_hold(struct engine *en, struct slot *slot); /* its id is in flight again */
 void repeats_release(struct engine *en, struct slot *slot);
+void repeats_job_answered(struct engine *en, const struct job *job);
 
 /* answer.c: from here on the outcome is known; the slot leaves its lane and waits for a
  * tick */
@@ -272,6 +294,18 @@ void answer_doubt(struct engine *en, struct slot *slot, const char *kind,
 void answer_replay(struct engine *en, struct slot *slot, const struct seen_entry *first);
 void answer_dead_letter(struct engine *en, struct slot *slot, const char *exception,
                         const char *text);
+/* The list goes on as a job: the slot is done, its result comes from there. */
+void answer_job(struct engine *en, struct slot *slot);
+/* Where an encoded result goes: returns 1, or 2 with the reply copy. */
+struct answer_to {
+    const struct headers_in *headers;
+    struct str key, source, value;
+    int32_t partition;
+    const struct topic *reply_topic; /* NULL: none */
+};
+size_t answer_address(struct engine *en, const struct result *res,
+                      const struct answer_to *to, struct arena *a,
+                      struct kafka_output out[SLOT_OUTPUTS]);
 /* A tick was refused because of this output: make it smaller or drop the reply copy. */
 void answer_slim(struct engine *en, struct slot *slot, size_t output);
 /* Of a slot that is ANSWERED: nothing of its answer was committed, this one takes its
@@ -280,6 +314,23 @@ void answer_again(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text);
 size_t
 answer_record_size(const struct kafka_output *out); /* as brokers count it, or more */
+
+/* topics.c */
+enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
+struct topic {
+    const char *name; /* interned */
+    int32_t partitions;
+    int64_t max_bytes; /* of a record; -1: not allowed to know */
+    char why[240];     /* it is missing */
+};
+/* ASKED: the slot waits in SLOT_TOPIC until intake_ready is called again; without a slot
+ * the caller asks again. `make`: create it when it is missing and the settings allow it.
+ * *topic lives as long as the engine; not set when there are too many. */
+enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str name,
+                            bool make, const struct topic **topic);
+void topic_forget(struct engine *en, const char *name); /* it is asked for anew */
+void topics_answered(struct engine *en, const struct kafka_event *ev);
+void topics_free(struct engine *en);
 
 /* items.c */
 struct item_kind;
@@ -312,6 +363,8 @@ struct items {
 struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
                         size_t most, struct err *e);
 void items_free(struct items *it);
+size_t items_count(const struct items *it); /* 0 for NULL, as the next */
+size_t items_bytes(const struct items *it);
 /* The topic refused this one for its size: it is made smaller, and so is every other that
  * is more than half as large, or a page would take as many ticks as it has items. False:
  * it cannot be. */
@@ -322,21 +375,30 @@ bool items_slim(struct engine *en, struct items *it, size_t i);
 struct list_page {
     struct str results; /* JSON of the array */
     size_t n;           /* items in it, no more than `most` */
-    size_t most;        /* max_items of the command; SIZE_MAX: none given */
+    size_t most;        /* that are still wanted; SIZE_MAX: all */
     struct str next;    /* JSON of _pagination.next; ptr NULL: this was the last page */
     struct str with; /* names of lists of each item, as the command has them; or NULL */
 };
 
 /* A 2xx to a list command whose items go to slot->items_topic. */
 void list_answered(struct engine *en, struct slot *slot, const struct http_call *http);
-/* The seam for jobs: the page is not all that was asked for (another follows and
- * max_items is not reached, or `with` is given). True: taken over. False: answered with
- * its first page, nothing is produced. */
-bool list_continues(struct engine *en, struct slot *slot, const struct http_call *http,
-                    const struct list_page *page);
-/* The page's items into slot->items, for the tick that carries its answer. */
-int list_items(struct engine *en, struct slot *slot, const struct list_page *page,
+/* `most`: items still wanted, -1: all. -1: it is no page of a list. */
+int list_read(const struct op *op, const struct command *cmd,
+              const struct http_call *http, int64_t most, struct list_page *page,
+              struct err *e);
+/* Does another page follow? The end is `next == null`, never a short page. */
+bool list_goes_on(const struct list_page *page);
+/* Only the token of the link counts: our own parameters, always to front.url. ptr NULL:
+ * there is no next page. */
+int list_token(const struct list_page *page, struct arena *a, struct str *token,
                struct err *e);
+int64_t list_max_items(const struct command *cmd); /* -1: all */
+/* The topic of its items. `slot` NULL: whoever asks asks again. */
+enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
+                             const struct topic **topic);
+/* What to do about it when it is missing. */
+const char *list_topic_why(const struct engine *en, const struct op *op,
+                           const struct topic *topic, struct arena *a);
 /* A tick was refused because of this item. */
 void list_refused(struct engine *en, struct slot *slot, size_t item,
                   const struct kafka_tick *tick);
@@ -348,22 +410,45 @@ int64_t tick_next_ms(const struct engine *en);
 bool tick_is_fresh(const struct engine *en); /* non-GET calls may go */
 void tick_settle(struct engine *en, struct part *part, const struct ledger_image *im);
 
-/* topics.c */
-enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
-struct topic {
-    const char *name; /* interned */
-    int32_t partitions;
-    int64_t max_bytes; /* of a record; -1: not allowed to know */
-    char why[240];     /* it is missing */
-};
-/* ASKED: the slot waits in SLOT_TOPIC until intake_ready is called again. `make`: create
- * it when it is missing and the settings allow it. *topic lives as long as the engine;
- * not set when there are too many. */
-enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str name,
-                            bool make, const struct topic **topic);
-void topic_forget(struct engine *en, const char *name); /* it is asked for anew */
-void topics_answered(struct engine *en, const struct kafka_event *ev);
-void topics_free(struct engine *en);
+/* jobs.c */
+void jobs_open(struct engine *en, struct part *part);
+void jobs_drop(struct engine *en, struct part *part); /* all of its jobs */
+void jobs_close(struct part *part);
+void jobs_committed(struct engine *en, struct part *part, const struct kafka_event *ev);
+/* Is the position of the jobs partition that this one's lists go to still asked for? */
+bool jobs_asking(const struct engine *en, int32_t commands_partition);
+void jobs_watermarks(struct engine *en, struct part *part, const struct kafka_event *ev);
+void jobs_record(struct engine *en, struct part *part, struct kafka_record *rec);
+void jobs_end(struct engine *en, struct part *part, int64_t offset);
+void jobs_reach(struct engine *en, struct part *part); /* live, when all is read */
+void jobs_turn(struct engine *en); /* gives the places of jobs.max.running away */
+size_t jobs_running(const struct engine *en);
+bool jobs_in_hand(const struct engine *en);
+struct str jobs_string(void); /* what is committed with a jobs partition's position */
+void jobs_ticked(struct engine *en, struct job *job); /* its tick is committed */
+void jobs_put_back(struct engine *en, struct job *job);
+struct job *jobs_add_stray(struct engine *en, struct part *part, struct str id);
+void jobs_free(struct engine *en, struct job *job);
+void job_move(struct engine *en, struct job *job, enum job_state to);
+void job_move_back(struct engine *en, struct job *job, enum job_state to);
+void job_wait(struct engine *en, struct job *job, int64_t at_ms);
+
+/* walk.c */
+/* A list's first page came and more follow: the slot goes into a tick with its items and
+ * the job's record. */
+void walk_begin(struct engine *en, struct slot *slot, struct str token);
+void walk_fresh(struct job *job); /* for the next page */
+const struct request *walk_request(struct engine *en, struct job *job);
+void walk_answered(struct engine *en, struct job *job, struct call *call);
+void walk_me_ended(struct engine *en, int status);
+void walk_end(struct engine *en, struct job *job, enum outcome outcome, const char *kind,
+              const char *text);
+void walk_close(struct engine *en, struct job *job);
+void walk_forget(struct engine *en, struct job *job);
+void walk_count(struct engine *en, const struct job *job);
+/* A tick was refused because of this output. */
+void walk_refused(struct engine *en, struct job *job, size_t output,
+                  const struct kafka_tick *tick);
 
 uint32_t engine_random(struct engine *en);
 

@@ -86,6 +86,16 @@ void items_free(struct items *it)
     mem_free(it);
 }
 
+size_t items_count(const struct items *it)
+{
+    return it != NULL ? it->n : 0;
+}
+
+size_t items_bytes(const struct items *it)
+{
+    return it != NULL ? it->bytes_len : 0;
+}
+
 bool items_slim(struct engine *en, struct items *it, size_t i)
 {
     size_t half = it->outputs[i].value.len / 2;

@@ -1,13 +1,16 @@
 /* List commands: the first page runs in its lane like any call of class A. Is it the
  * whole list, its items, the result and "done" are one tick: all are there, or none. */
+#include <stdio.h>
 #include <string.h>
 
 #include "codec/json.h"
 #include "engine/internal.h"
 
-static int read_page(const struct slot *slot, const struct http_call *http,
-                     struct list_page *page, struct err *e);
-static bool goes_on(const struct list_page *page);
+enum { TOKEN_MAX_BYTES = 8192 };
+
+static bool may_go_on(const struct engine *en, const struct list_page *page);
+static int take_items(struct engine *en, struct slot *slot, const struct list_page *page,
+                      struct err *e);
 static void fail(struct engine *en, struct slot *slot, const struct http_call *http,
                  const struct err *e);
 
@@ -15,32 +18,38 @@ void list_answered(struct engine *en, struct slot *slot, const struct http_call 
 {
     struct err e = ERR_INIT;
     struct list_page page;
+    struct str token = STR_NULL;
+    bool more;
 
-    if (read_page(slot, http, &page, &e) != 0) {
+    if (list_read(slot->op, &slot->cmd, http, list_max_items(&slot->cmd), &page, &e) !=
+        0) {
         fail(en, slot, http, &e);
         return;
     }
-    if (goes_on(&page) && list_continues(en, slot, http, &page))
+    more = list_goes_on(&page);
+    if (more && !may_go_on(en, &page)) {
+        answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
         return;
-    if (!goes_on(&page) && list_items(en, slot, &page, &e) != 0) {
+    }
+    if ((more && list_token(&page, &slot->arena, &token, &e) != 0) ||
+        take_items(en, slot, &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
     }
-    answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
+    if (more)
+        walk_begin(en, slot, token);
+    else
+        answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
 }
 
-bool list_continues(struct engine *en, struct slot *slot, const struct http_call *http,
-                    const struct list_page *page)
+/* Otherwise the answer is its first page, and nothing is produced. */
+static bool may_go_on(const struct engine *en, const struct list_page *page)
 {
-    (void)en;
-    (void)slot;
-    (void)http;
-    (void)page;
-    return false; /* without jobs: the answer is its first page, nothing is produced */
+    return en->jobs_topic != NULL && page->with.ptr == NULL;
 }
 
-int list_items(struct engine *en, struct slot *slot, const struct list_page *page,
-               struct err *e)
+static int take_items(struct engine *en, struct slot *slot, const struct list_page *page,
+                      struct err *e)
 {
     const struct items_of of = {
         .op = slot->op,
@@ -58,44 +67,49 @@ void list_refused(struct engine *en, struct slot *slot, size_t item,
                   const struct kafka_tick *tick)
 {
     struct err e = ERR_INIT;
+    bool record = item >= items_count(slot->items); /* of the job */
 
-    if (tick->bad_too_large && items_slim(en, slot->items, item))
+    if (!record && tick->bad_too_large && items_slim(en, slot->items, item))
         return;
-    (void)err_input(&e, "topic-refused",
-                    "item %.*s was refused, so the list failed: %s; see that the topic "
-                    "is there, may be written and takes records as large",
-                    STR_ARG(slot->items->outputs[item].key), tick->why);
-    topic_forget(en, slot->items_topic->name);
+    slot->became_job = false;
+    slot->job = (struct kafka_output){.topic = NULL};
+    if (record)
+        (void)err_input(&e, "too-large", "topic %s refused the record of the list: %s",
+                        en->jobs_topic, tick->why);
+    else
+        (void)err_input(
+            &e, "topic-refused",
+            "item %.*s was refused, so the list failed: %s; see that the topic "
+            "is there, may be written and takes records as large",
+            STR_ARG(slot->items->outputs[item].key), tick->why);
+    if (!record)
+        topic_forget(en, slot->items_topic->name);
     items_free(slot->items);
     slot->items = NULL;
     answer_again(en, slot, FAILED, e.reason, arena_printf(&slot->arena, "%s", e.text));
 }
 
 /* Whatever is not the whole answer of a list is no success: items would be missing. */
-static int read_page(const struct slot *slot, const struct http_call *http,
-                     struct list_page *page, struct err *e)
+int list_read(const struct op *op, const struct command *cmd,
+              const struct http_call *http, int64_t most, struct list_page *page,
+              struct err *e)
 {
     struct str body = buf_str(&http->body_in), next;
-    const struct pair *with = request_param(&slot->cmd, STR_LIT("with"));
-    const struct pair *most = request_param(&slot->cmd, STR_LIT("max_items"));
-    struct err ignored = ERR_INIT;
+    const struct pair *with = request_param(cmd, STR_LIT("with"));
     struct str element;
-    int64_t n = INT64_MAX;
     size_t pos = 0;
 
     if (http->end == HTTP_TOO_LARGE)
         return err_input(
             e, "too-large", "the page is larger than front.max.response.bytes: %s",
-            slot->op->paged ? "ask for fewer items with limit, or raise it" : "raise it");
+            op->paged ? "ask for fewer items with limit, or raise it" : "raise it");
     *page = (struct list_page){.results = STR_NULL};
     if (http->end == HTTP_ANSWERED && json_is_valid(body))
         page->results = json_member(body, "_results");
     if (page->results.len == 0 || page->results.ptr[0] != '[')
         return err_input(e, "front", "Front answered %d without a list of _results",
                          http->head.status);
-    if (most != NULL) /* the check saw that it is a number */
-        (void)parse_i64(most->value, 1, INT64_MAX, &n, &ignored);
-    page->most = (uint64_t)n < SIZE_MAX ? (size_t)n : SIZE_MAX;
+    page->most = most >= 0 && (uint64_t)most < SIZE_MAX ? (size_t)most : SIZE_MAX;
     while (page->n < page->most && json_next(page->results, &pos, &element))
         page->n++;
     next = json_member_path(body, "_pagination.next");
@@ -106,10 +120,63 @@ static int read_page(const struct slot *slot, const struct http_call *http,
     return 0;
 }
 
-/* The end is `next == null`, never a short page. */
-static bool goes_on(const struct list_page *page)
+bool list_goes_on(const struct list_page *page)
 {
     return (page->next.ptr != NULL && page->n < page->most) || page->with.ptr != NULL;
+}
+
+int list_token(const struct list_page *page, struct arena *a, struct str *token,
+               struct err *e)
+{
+    struct str link, rest;
+
+    *token = STR_NULL;
+    if (page->next.ptr == NULL)
+        return 0;
+    if (json_unquote_arena(page->next, a, &link) != 0)
+        return err_input(e, "page-link", "_pagination.next is no text");
+    rest = link;
+    (void)str_split(&rest, '?');
+    while (rest.ptr != NULL && token->ptr == NULL) {
+        struct str pair = str_split(&rest, '&'), name = str_split(&pair, '=');
+        if (str_is(name, "page_token") && pair.len > 0 && pair.len <= TOKEN_MAX_BYTES)
+            *token = request_decode(pair, a);
+    }
+    if (token->ptr == NULL)
+        return err_input(e, "page-link", "_pagination.next has no page_token: %.*s",
+                         link.len > 200 ? 200 : (int)link.len, link.ptr);
+    return 0;
+}
+
+int64_t list_max_items(const struct command *cmd)
+{
+    const struct pair *p = request_param(cmd, STR_LIT("max_items"));
+    struct err e = ERR_INIT;
+    int64_t n = -1;
+
+    if (p != NULL && parse_i64(p->value, 0, INT64_MAX, &n, &e) != 0)
+        n = -1; /* was checked */
+    return n;
+}
+
+enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
+                             const struct topic **topic)
+{
+    char name[300];
+
+    (void)snprintf(name, sizeof name, "%s%s", en->o.resources_prefix, op->resource);
+    return topic_ask(en, slot, str_of(name), true, topic);
+}
+
+const char *list_topic_why(const struct engine *en, const struct op *op,
+                           const struct topic *topic, struct arena *a)
+{
+    return arena_printf(a,
+                        "the items of %s go to topic %s%s: %s; create it "
+                        "(cleanup.policy=compact), or set topics.create = true and allow "
+                        "Create",
+                        op->name, en->o.resources_prefix, op->resource,
+                        topic != NULL ? topic->why : "too many topics");
 }
 
 /* What came is in the result, as far as it may be. */

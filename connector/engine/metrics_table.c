@@ -3,6 +3,7 @@
 #include "engine/metrics_table.h"
 
 #include "codec/records/result.h"
+#include "engine/job.h"
 #include "engine/retry.h"
 #include "front/quota.h"
 
@@ -79,6 +80,12 @@ const struct metric_row metrics_table[METRICS] = {
                                "From handing a tick over to its end."},
     [M_REBALANCES] = {"rebalances_total", METRIC_COUNTER, "", NULL,
                       "Assignments and revocations."},
+    [M_JOBS] = {"jobs", METRIC_GAUGE, "state", job_state_names,
+                "Lists that go on after their first page, by what they wait for."},
+    [M_JOB_RESULTS] = {"job_results_total", METRIC_COUNTER, "outcome", outcome_names,
+                       "Such lists whose result is committed."},
+    [M_JOB_ITEMS] = {"job_items_total", METRIC_COUNTER, "operation", NULL,
+                     "Records of rows committed by them."},
     [M_SLOW_TURNS] = {"slow_turns_total", METRIC_COUNTER, "", NULL,
                       "Turns of the loop over 100 ms."},
     [M_LOG_MESSAGES] = {"log_messages_total", METRIC_COUNTER, "level", levels,

@@ -32,6 +32,9 @@ enum metric_id {
     M_TRANSACTIONS,
     M_TRANSACTION_SECONDS,
     M_REBALANCES,
+    M_JOBS,
+    M_JOB_RESULTS,
+    M_JOB_ITEMS,
     M_SLOW_TURNS,
     M_LOG_MESSAGES,
     METRICS

@@ -81,7 +81,7 @@ bool orphans_return(struct engine *en, struct part *part, const struct kafka_rec
     slot_move(en, slot, slot->kept_state);
     if (slot->kept_state == SLOT_ANSWERED) {
         slot_leave_lane(en, slot);
-        if (slot->items != NULL)
+        if (slot->items != NULL || slot->became_job)
             repeats_hold(en, slot);
         else
             repeats_know(en, slot); /* what was known of it went with its partition */

@@ -1,6 +1,7 @@
-/* Ownership of command partitions: assignment, the position and ledger of each, pause and
- * resume, the drain at revoke. The order is the promise: position first, then fetching,
- * then calls; at revoke calls end, then a last tick, then unassign. */
+/* Ownership of partitions, of commands and (jobs.c has more of these) of jobs:
+ * assignment, the position and ledger of each, pause and resume, the drain at revoke. The
+ * order is the promise: position first, then fetching, then calls; at revoke calls end,
+ * then a last tick, then unassign. */
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 static struct part *part_new(struct engine *en, struct kafka_partition at);
 static void part_free(struct engine *en, struct part *part);
 static void start_at(struct part *part, int64_t offset);
+static void seed(struct engine *en, struct part *part);
 static void tell_gap(struct engine *en, struct part *part);
 static void drop_slots(struct engine *en, struct part *part, const char *reason);
 static void ask_ends_again(struct engine *en, struct part *part);
@@ -67,6 +69,10 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
         parts_stop(part, "the committed position cannot be read: %s", ev->error);
         return;
     }
+    if (part->jobs != NULL) {
+        jobs_committed(en, part, ev);
+        return;
+    }
     if (part->state == PART_RECHECK) {
         struct ledger_image im;
         int64_t line = ev->offset == KAFKA_NO_OFFSET ? part->ledger.line : ev->offset;
@@ -97,13 +103,19 @@ void parts_committed(struct engine *en, const struct kafka_event *ev)
 void parts_watermarks(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
-    if (repeats_watermarks(en, ev) || part == NULL || part->state != PART_STARTING)
+    if (repeats_watermarks(en, ev) || part == NULL ||
+        (part->state != PART_STARTING &&
+         (part->state != PART_RECHECK || part->jobs == NULL)))
         return;
     if (ev->error[0] != 0) {
         log_warn("partition.ends",
                  "%s/%d: the ends of the log cannot be read, asking again: %s",
                  part->at.topic, part->at.partition, ev->error);
         part->ends_again = en->now + ENDS_AGAIN_MS;
+        return;
+    }
+    if (part->jobs != NULL) {
+        jobs_watermarks(en, part, ev);
         return;
     }
     if (part->fresh)
@@ -120,13 +132,31 @@ void parts_watermarks(struct engine *en, const struct kafka_event *ev)
     part->next = part->ledger.line;
     if (part->next < ev->low)
         part->next = part->gap_end = ev->low;
+    part->seed_waits = true;
+    seed(en, part);
+}
+
+/* A list's result is fenced by its jobs partition: the end of the results is asked for
+ * when no former owner of either can add one any more. */
+static void seed(struct engine *en, struct part *part)
+{
+    if (!part->seed_waits || jobs_asking(en, part->at.partition))
+        return;
+    part->seed_waits = false;
     repeats_seed(en, part);
 }
 
 void parts_out_of_range(struct engine *en, const struct kafka_event *ev)
 {
     struct part *part = part_find(en, ev->at);
-    if (part != NULL && part->state == PART_LIVE)
+    if (part == NULL)
+        return;
+    if (part->jobs != NULL)
+        parts_stop(part,
+                   "offset %lld is outside the log: the topic was made anew, or records "
+                   "were deleted, and lists with them; start again to read what is left",
+                   (long long)part->next);
+    else if (part->state == PART_LIVE)
         parts_stop(
             part,
             "the committed position %lld is outside the log: commands were deleted "
@@ -144,6 +174,8 @@ void parts_recheck(struct engine *en)
         if (part->state != PART_LIVE)
             continue;
         part->state = PART_RECHECK;
+        if (part->jobs != NULL)
+            part->jobs->to = -1;
         en->kafka.committed(en->kafka.self, part->at);
     }
 }
@@ -160,6 +192,8 @@ bool parts_rechecking(const struct engine *en)
 void parts_turn(struct engine *en)
 {
     struct part *part;
+    TAILQ_FOREACH (part, &en->parts, link)
+        seed(en, part);
     if (en->assign_due && (all_answered(en) || en->now >= en->assign_at)) {
         if (!en->assigned || has_parked(en))
             assign_now(en);
@@ -171,12 +205,14 @@ void parts_turn(struct engine *en)
         return;
     }
     TAILQ_FOREACH (part, &en->parts, link) {
-        if (part->state == PART_LIVE)
+        if (part->state == PART_LIVE && part->jobs == NULL)
             flow(en, part);
-        else if (part->state == PART_STARTING)
+        else if (part->state == PART_STARTING || part->state == PART_RECHECK)
             ask_ends_again(en, part);
-        else if (part->state == PART_STOPPED && !en->tick_running)
+        else if (part->state == PART_STOPPED && !en->tick_running) {
             drop_slots(en, part, "revoked"); /* nothing of it is committed any more */
+            jobs_drop(en, part);
+        }
     }
 }
 
@@ -205,6 +241,7 @@ void parts_drop_all(struct engine *en, const char *reason)
     assert(!en->tick_running);
     while ((part = TAILQ_FIRST(&en->parts)) != NULL) {
         drop_slots(en, part, reason);
+        jobs_drop(en, part);
         TAILQ_REMOVE(&en->parts, part, link);
         part_free(en, part);
     }
@@ -240,14 +277,26 @@ static struct part *part_new(struct engine *en, struct kafka_partition at)
     part->state = PART_ASKING;
     TAILQ_INIT(&part->slots);
     STAILQ_INIT(&part->held);
-    ledger_init(&part->ledger, en->o.max_pending);
-    for (size_t i = 0; i < en->o.n_commands_topics; i++)
-        if (strcmp(en->o.commands_topics[i], at.topic) == 0)
-            part->same_partitions =
-                en->o.commands_partitions[i] == en->o.results_partitions;
-    repeats_init(en, part);
     TAILQ_INSERT_TAIL(&en->parts, part, link);
+    if (en->jobs_topic != NULL && strcmp(at.topic, en->jobs_topic) == 0) {
+        jobs_open(en, part);
+        return part;
+    }
+    ledger_init(&part->ledger, en->o.max_pending);
+    part->same_partitions = parts_results_partition(en, str_of(at.topic), 0) >= 0;
+    repeats_init(en, part);
     return part;
+}
+
+int32_t parts_results_partition(const struct engine *en, struct str topic,
+                                int64_t partition)
+{
+    for (size_t i = 0; i < en->o.n_commands_topics; i++)
+        if (str_is(topic, en->o.commands_topics[i]) &&
+            en->o.commands_partitions[i] == en->o.results_partitions &&
+            partition < en->o.results_partitions)
+            return (int32_t)partition;
+    return -1;
 }
 
 static void part_free(struct engine *en, struct part *part)
@@ -258,6 +307,7 @@ static void part_free(struct engine *en, struct part *part)
         en->kafka.release(en->kafka.self, &h->rec);
         mem_free(h);
     }
+    jobs_close(part);
     repeats_fini(part);
     ledger_fini(&part->ledger);
     mem_free(part);
@@ -336,14 +386,19 @@ static void assign_now(struct engine *en)
         max++;
     struct kafka_offset *list = mem_array(max + 1, sizeof *list);
     TAILQ_FOREACH (part, &en->parts, link)
-        if (part->state == PART_PARKED || part->state == PART_LIVE ||
-            part->state == PART_RECHECK)
+        if (part->jobs != NULL && part->state == PART_PARKED)
+            list[n++] = (struct kafka_offset){part->at, KAFKA_BEGINNING, STR_NULL};
+        else if (part->state == PART_PARKED || part->state == PART_LIVE ||
+                 part->state == PART_READING || part->state == PART_RECHECK)
             list[n++] = (struct kafka_offset){part->at, part->next, STR_NULL};
     en->kafka.assign(en->kafka.self, list, n, en->assignment);
     mem_free(list);
     en->assigned = true;
     TAILQ_FOREACH (part, &en->parts, link) {
-        if (part->state == PART_PARKED) {
+        if (part->state == PART_PARKED && part->jobs != NULL) {
+            part->state = PART_READING;
+            jobs_reach(en, part);
+        } else if (part->state == PART_PARKED) {
             part->state = PART_LIVE;
             if (part->gap_end > 0)
                 tell_gap(en, part);
@@ -380,7 +435,7 @@ static void quota_share(struct engine *en)
     int owned = 0, all = 0;
     struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        owned++;
+        owned += part->jobs == NULL;
     for (size_t i = 0; i < en->o.n_commands_topics; i++)
         all += en->o.commands_partitions[i];
     quota_assign(en->quota, owned, all > owned ? all : owned, en->now);
@@ -412,6 +467,7 @@ static bool drained(const struct engine *en)
     TAILQ_FOREACH (part, &en->parts, link)
         if (part->touched && part->state == PART_LIVE)
             return false;
-    return en->counts[SLOT_ANSWERED] == 0 && en->counts[SLOT_TICKING] == 0 &&
-           (en->counts[SLOT_ARMING] == 0 || en->lost) && !parts_rechecking(en);
+    return !jobs_in_hand(en) && en->counts[SLOT_ANSWERED] == 0 &&
+           en->counts[SLOT_TICKING] == 0 && (en->counts[SLOT_ARMING] == 0 || en->lost) &&
+           !parts_rechecking(en);
 }

@@ -33,6 +33,26 @@ void repeats_init(struct engine *en, struct part *part)
     part->seen = seen_new((size_t)entries(en));
 }
 
+/* A list that went on as a job: whoever repeats its id from here on is answered as it
+ * was. */
+void repeats_job_answered(struct engine *en, const struct job *job)
+{
+    const struct job_record *jr = job->end;
+    struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (str_is(jr->source_topic, part->at.topic) &&
+            jr->source_partition == part->at.partition)
+            seen_add(part->seen,
+                     &(struct seen_entry){.command_id = str_eq(jr->command_id, jr->id)
+                                                            ? STR_NULL
+                                                            : jr->command_id,
+                                          .digest = jr->request_digest,
+                                          .error_kind = job->res->error.kind,
+                                          .outcome = job->outcome,
+                                          .http_status = job->http_status});
+}
+
 void repeats_fini(struct part *part)
 {
     HASH_CLEAR(by_id, part->ids);

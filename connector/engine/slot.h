@@ -117,6 +117,8 @@ struct slot {
     const struct topic *reply_topic; /* NULL: none */
     const struct topic *items_topic; /* of a list; NULL: none */
     struct items *items;             /* what goes there with the result; NULL: none */
+    bool became_job;                 /* its result comes later: no outputs but ... */
+    struct kafka_output job;         /* ... the items and this record of it */
     const char *topic_asked;         /* TOPIC: which one; interned */
     bool slimmed;                    /* the result was made smaller already */
 };

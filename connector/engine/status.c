@@ -9,13 +9,14 @@
 #define KAFKA_THREAD_DEAD_MS 60000
 #define PROGRESS_MS 60000
 
-static const char *const part_state_names[] = {"asking", "starting", "seeding", "parked",
-                                               "live",   "recheck",  "stopped"};
+static const char *const part_state_names[] = {
+    "asking", "starting", "seeding", "parked", "reading", "live", "recheck", "stopped"};
 
 static int64_t lag_of(struct engine *en, const struct part *part);
 static void refresh_gauges(struct engine *en);
 static const char *waiting_reason(struct engine *en);
 static void print_parts(struct engine *en, struct buf *out);
+static void print_jobs(struct engine *en, struct buf *out);
 
 bool engine_healthy(struct engine *en, const struct engine_health *h, struct buf *why)
 {
@@ -88,7 +89,9 @@ void engine_status_json(struct engine *en, const struct engine_health *h, struct
         (long long)qv.limit, (long long)qv.remaining, (long long)qv.tickets,
         (long long)qv.used, (unsigned long long)qv.refusals, en->me_status);
     print_parts(en, out);
-    buf_add_cstr(out, "]}\n");
+    buf_add_cstr(out, "],\"jobs\":{");
+    print_jobs(en, out);
+    buf_add_cstr(out, "]}}\n");
 }
 
 void engine_metrics(struct engine *en, struct buf *out)
@@ -100,7 +103,8 @@ void engine_metrics(struct engine *en, struct buf *out)
 static int64_t lag_of(struct engine *en, const struct part *part)
 {
     int64_t high = en->kafka.high(en->kafka.self, part->at);
-    return high > part->ledger.line ? high - part->ledger.line : 0;
+    int64_t at = part->jobs != NULL ? part->next : part->ledger.line;
+    return high > at ? high - at : 0;
 }
 
 static void refresh_gauges(struct engine *en)
@@ -112,6 +116,9 @@ static void refresh_gauges(struct engine *en)
     for (size_t i = 0; i < SLOT_FREE; i++)
         metric_set(metrics_get(en->metrics, M_OPEN, slot_state_names[i], NULL),
                    (double)en->counts[i]);
+    for (size_t i = 0; i < JOB_STATES; i++)
+        metric_set(metrics_get(en->metrics, M_JOBS, job_state_names[i], NULL),
+                   (double)en->job_counts[i]);
     TAILQ_FOREACH (part, &en->parts, link) {
         char number[12];
         snprintf(number, sizeof number, "%d", part->at.partition);
@@ -157,6 +164,32 @@ static const char *waiting_reason(struct engine *en)
     if (en->counts[SLOT_READY] > 0)
         return "commands wait for quota";
     return en->in_flight > 0 ? "waiting for Front" : NULL;
+}
+
+/* How many there are, and the ones that run. */
+static void print_jobs(struct engine *en, struct buf *out)
+{
+    const char *sep = "";
+    for (size_t i = 0; i < JOB_STATES; i++)
+        buf_printf(out, "\"%s\":%zu,", job_state_names[i], en->job_counts[i]);
+    buf_add_cstr(out, "\"running\":[");
+    for (size_t i = JOB_READY; i < JOB_ENDED; i++) {
+        const struct job *job;
+        TAILQ_FOREACH (job, &en->jobs[i], link) {
+            if (job->stray)
+                continue;
+            buf_printf(out, "%s{\"id\":", sep);
+            json_quote(out, job->rec.id);
+            buf_add_cstr(out, ",\"operation\":");
+            json_quote(out, job->rec.operation);
+            buf_printf(out,
+                       ",\"state\":\"%s\",\"pages\":%lld,\"items\":%lld,"
+                       "\"restarts\":%lld}",
+                       job_state_names[i], (long long)job->rec.pages,
+                       (long long)job->rec.items, (long long)job->rec.restarts);
+            sep = ",";
+        }
+    }
 }
 
 static void print_parts(struct engine *en, struct buf *out)

@@ -11,12 +11,14 @@
 
 static bool wanted(const struct engine *en);
 static size_t ready_count(const struct engine *en);
-static void take_answers(struct engine *en);
+static size_t take_answers(struct engine *en);
+static void take_jobs(struct engine *en, size_t bytes);
 static void take_armings(struct engine *en);
 static void take_offsets(struct engine *en);
-static void add_outputs(struct engine *en, struct slot *slot);
-static void append(struct engine *en, struct slot *slot,
-                   const struct kafka_output *outputs, size_t n);
+static void add_outputs(struct engine *en, struct tick_owner owner,
+                        const struct kafka_output *outputs, size_t n);
+static size_t slot_records(const struct slot *slot);
+static bool fits(const struct engine *en, size_t records, size_t bytes, size_t more);
 static void committed(struct engine *en);
 static void put_back(struct engine *en);
 static void slot_committed(struct engine *en, struct slot *slot);
@@ -31,7 +33,7 @@ void tick_turn(struct engine *en)
         return;
     en->tick.n_outputs = en->tick.n_offsets = 0;
     arena_reset(&en->tick_arena);
-    take_answers(en);
+    take_jobs(en, take_answers(en));
     take_armings(en);
     take_offsets(en);
     en->tick_wanted = false;
@@ -85,17 +87,21 @@ void tick_ended(struct engine *en, struct kafka_tick *tick)
         en->tick_not_before = en->now + RETRY_STALE_MS;
         break;
     case TICK_BAD_RECORD: {
-        struct slot *slot =
-            tick->bad < tick->n_outputs ? en->tick_owner[tick->bad] : NULL;
+        struct tick_owner owner = tick->bad < tick->n_outputs ? en->tick_owner[tick->bad]
+                                                              : (struct tick_owner){0};
         log_warn("tick.bad_record", "a record was refused, made smaller: %s", tick->why);
         size_t which = 0;
-        while (tick->bad > which && en->tick_owner[tick->bad - which - 1] == slot)
+        while (tick->bad > which &&
+               en->tick_owner[tick->bad - which - 1].slot == owner.slot &&
+               en->tick_owner[tick->bad - which - 1].job == owner.job)
             which++;
         put_back(en);
-        if (slot != NULL && which >= slot->n_outputs)
-            list_refused(en, slot, which - slot->n_outputs, tick);
-        else if (slot != NULL)
-            answer_slim(en, slot, which);
+        if (owner.slot != NULL && which >= owner.slot->n_outputs)
+            list_refused(en, owner.slot, which - owner.slot->n_outputs, tick);
+        else if (owner.slot != NULL)
+            answer_slim(en, owner.slot, which);
+        else if (owner.job != NULL)
+            walk_refused(en, owner.job, which, tick);
         break;
     }
     case TICK_UNKNOWN:
@@ -130,7 +136,8 @@ void tick_settle(struct engine *en, struct part *part, const struct ledger_image
 
 static size_t ready_count(const struct engine *en)
 {
-    return en->counts[SLOT_ANSWERED] + en->counts[SLOT_ARMING];
+    return en->counts[SLOT_ANSWERED] + en->counts[SLOT_ARMING] +
+           en->job_counts[JOB_ANSWERED];
 }
 
 static bool wanted(const struct engine *en)
@@ -145,50 +152,73 @@ static bool wanted(const struct engine *en)
            clock_boot(en->clock) - en->committed_boot > en->o.session_timeout_ms / 3;
 }
 
-static void take_answers(struct engine *en)
+static size_t take_answers(struct engine *en)
 {
     struct slot *slot, *next;
     size_t bytes = 0;
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ANSWERED]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
-        size_t n = slot->n_outputs + (slot->items != NULL ? slot->items->n : 0);
-        size_t size = slot->outputs[0].value.len * slot->n_outputs +
-                      (slot->items != NULL ? slot->items->bytes_len : 0);
-        if (en->tick.n_outputs > 0 &&
-            (en->tick.n_outputs + n > TICK_RECORDS_MAX || bytes + size > TICK_BYTES_MAX))
+        size_t size = items_bytes(slot->items) + slot->job.value.len;
+        if (!slot->became_job)
+            size += slot->outputs[0].value.len * slot->n_outputs;
+        if (!fits(en, slot_records(slot), bytes, size))
             break; /* one larger record, or page, goes alone */
         bytes += size;
         ledger_finish(&slot->part->ledger, slot->offset);
         slot->part->touched = true;
-        add_outputs(en, slot);
+        struct tick_owner owner = {.slot = slot};
+        add_outputs(en, owner, slot->outputs, slot->n_outputs);
+        if (slot->items != NULL)
+            add_outputs(en, owner, slot->items->outputs, slot->items->n);
+        add_outputs(en, owner, &slot->job, slot->became_job ? 1 : 0);
         slot_move(en, slot, SLOT_TICKING);
     }
+    return bytes;
 }
 
-/* The slot's own first: what follows are its items. */
-static void add_outputs(struct engine *en, struct slot *slot)
+/* Every job's tick is fenced by its own partition: see take_offsets. */
+static void take_jobs(struct engine *en, size_t bytes)
 {
-    append(en, slot, slot->outputs, slot->n_outputs);
-    if (slot->items != NULL)
-        append(en, slot, slot->items->outputs, slot->items->n);
+    struct job *job, *next;
+    for (job = TAILQ_FIRST(&en->jobs[JOB_ANSWERED]); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, link);
+        if (job->part->state != PART_LIVE)
+            continue;
+        if (!fits(en, job->n_outputs, bytes, job->bytes))
+            break;
+        bytes += job->bytes;
+        job->part->touched = true;
+        add_outputs(en, (struct tick_owner){.job = job}, job->outputs, job->n_outputs);
+        job_move(en, job, JOB_TICKING);
+    }
 }
 
-static void append(struct engine *en, struct slot *slot,
-                   const struct kafka_output *outputs, size_t n)
+static size_t slot_records(const struct slot *slot)
+{
+    return slot->n_outputs + items_count(slot->items) + (slot->became_job ? 1 : 0);
+}
+
+/* What is too much for any tick goes alone. */
+static bool fits(const struct engine *en, size_t records, size_t bytes, size_t more)
+{
+    return en->tick.n_outputs == 0 || (en->tick.n_outputs + records <= TICK_RECORDS_MAX &&
+                                       (bytes == 0 || bytes + more <= TICK_BYTES_MAX));
+}
+
+static void add_outputs(struct engine *en, struct tick_owner owner,
+                        const struct kafka_output *outputs, size_t n)
 {
     struct kafka_tick *tick = &en->tick;
-    if (tick->n_outputs + n > en->cap_outputs) {
-        if (en->cap_outputs == 0)
-            en->cap_outputs = 256;
-        while (tick->n_outputs + n > en->cap_outputs)
-            en->cap_outputs *= 2;
-        tick->outputs =
-            mem_realloc(tick->outputs, en->cap_outputs * sizeof *tick->outputs);
-        en->tick_owner =
-            mem_realloc(en->tick_owner, en->cap_outputs * sizeof(struct slot *));
+    size_t cap = en->cap_outputs ? en->cap_outputs : 256;
+    while (tick->n_outputs + n > cap)
+        cap *= 2;
+    if (cap > en->cap_outputs) {
+        en->cap_outputs = cap;
+        tick->outputs = mem_realloc(tick->outputs, cap * sizeof *tick->outputs);
+        en->tick_owner = mem_realloc(en->tick_owner, cap * sizeof *en->tick_owner);
     }
     for (size_t i = 0; i < n; i++) {
-        en->tick_owner[tick->n_outputs] = slot;
+        en->tick_owner[tick->n_outputs] = owner;
         tick->outputs[tick->n_outputs++] = outputs[i];
     }
 }
@@ -222,6 +252,12 @@ static void take_offsets(struct engine *en)
             tick->offsets =
                 mem_realloc(tick->offsets, en->cap_offsets * sizeof *tick->offsets);
         }
+        if (part->jobs != NULL) {
+            tick->offsets[tick->n_offsets++] =
+                (struct kafka_offset){part->at, part->next, jobs_string()};
+            part->touched = false;
+            continue;
+        }
         char text[LEDGER_STRING_MAX], quota[40] = "";
         (void)quota_string(en->quota, part->at.partition, clock_wall(en->clock), quota);
         size_t len =
@@ -242,6 +278,9 @@ static void committed(struct engine *en)
     en->tick_wanted = false; /* it was wanted to show that we live: this one did */
     while ((slot = TAILQ_FIRST(&en->lists[SLOT_TICKING])) != NULL)
         slot_committed(en, slot);
+    struct job *job;
+    while ((job = TAILQ_FIRST(&en->jobs[JOB_TICKING])) != NULL)
+        jobs_ticked(en, job);
     for (slot = TAILQ_FIRST(&en->lists[SLOT_ARMING]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
         if (!slot->arm_in_tick)
@@ -251,7 +290,8 @@ static void committed(struct engine *en)
     }
     struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        intake_held(en, part);
+        if (part->jobs == NULL)
+            intake_held(en, part);
 }
 
 static void slot_committed(struct engine *en, struct slot *slot)
@@ -261,6 +301,9 @@ static void slot_committed(struct engine *en, struct slot *slot)
         en->dead++;
         metric_add(metrics_get(en->metrics, M_DEAD_LETTERS, slot->operation.ptr, NULL),
                    1);
+    } else if (slot->became_job) {
+        en->returned++;
+        metric_add(metrics_get(en->metrics, M_RETURNED, "became_job", NULL), 1);
     } else {
         if (slot->items != NULL)
             repeats_know(en, slot);
@@ -282,6 +325,9 @@ static void put_back(struct engine *en)
     struct slot *slot;
     while ((slot = TAILQ_LAST(&en->lists[SLOT_TICKING], slot_list)) != NULL)
         slot_put_back(en, slot);
+    struct job *job;
+    while ((job = TAILQ_LAST(&en->jobs[JOB_TICKING], job_list)) != NULL)
+        jobs_put_back(en, job);
     TAILQ_FOREACH (slot, &en->lists[SLOT_ARMING], link)
         if (slot->arm_in_tick)
             slot_put_back(en, slot);

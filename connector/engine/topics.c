@@ -36,6 +36,8 @@ enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str nam
         info->asked_ms = en->now + 1;
         en->kafka.topic(en->kafka.self, info->topic.name, info->make);
     }
+    if (slot == NULL)
+        return TOPIC_ASKED;
     slot->topic_asked = info->topic.name;
     if (slot->state != SLOT_TOPIC)
         slot_move(en, slot, SLOT_TOPIC);

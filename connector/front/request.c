@@ -31,7 +31,6 @@ static void add_value(struct buf *query, struct str name, struct str value,
                       struct arena *a);
 static void add_pair(struct buf *query, struct str name, struct str value);
 static void encode(struct buf *out, struct str s);
-static struct str decode(struct str s, struct arena *a);
 static struct str conversation_of(const char *location);
 static bool is_call(const struct command *cmd);
 static void hash(EVP_MD_CTX *ctx, struct str s);
@@ -107,7 +106,7 @@ struct str request_path_param(const struct command *cmd, const struct op *op,
         struct str pattern = str_split(&template, '/');
         if (pattern.len > 2 && pattern.ptr[0] == '{' &&
             str_eq(name, (struct str){pattern.ptr + 1, pattern.len - 2}))
-            return decode(segment, a);
+            return request_decode(segment, a);
     }
     return STR_NULL;
 }
@@ -219,7 +218,7 @@ static void build_call(const struct command *cmd, struct str conversation,
             struct str name = {pattern.ptr + 1, pattern.len - 2};
             if (conversation.ptr != NULL && str_is(name, "conversation_id"))
                 segment = conversation;
-            take_param(row, name, decode(segment, a), out);
+            take_param(row, name, request_decode(segment, a), out);
         }
         if (!first)
             (void)buf_add_char(path, '/');
@@ -339,8 +338,7 @@ static void encode(struct buf *out, struct str s)
     }
 }
 
-/* Of a checked path: every "%" stands before two hex digits. */
-static struct str decode(struct str s, struct arena *a)
+struct str request_decode(struct str s, struct arena *a)
 {
     char *out = arena_alloc(a, s.len + 1);
     size_t n = 0;

@@ -47,6 +47,7 @@ struct str request_path_param(const struct command *cmd, const struct op *op,
                               struct str name, struct arena *a);
 int request_method(struct str text, enum http_method *out); /* -1: none of the five */
 bool request_is_array(struct str value); /* JSON text of an array: the key is repeated */
-int request_hex(const char *p);          /* the byte that two hex digits say, or -1 */
+struct str request_decode(struct str s, struct arena *a); /* percent-encoded text */
+int request_hex(const char *p); /* the byte that two hex digits say, or -1 */
 
 #endif

@@ -39,9 +39,11 @@ void broker_init(struct world *w)
     for (int p = 0; p < PARTS_MAX; p++) {
         log_init(&b->commands[p], COMMANDS_TOPIC, p, 1 << 20);
         log_init(&b->results[p], RESULTS_TOPIC, p, 1 << 20);
+        log_init(&b->jobs[p], JOBS_TOPIC, p, 1 << 20);
     }
-    log_init(&b->dead, DEAD_TOPIC, 0, 1 << 20);
     log_init(&b->items, ITEMS_TOPIC, 0, 1 << 20);
+    log_init(&b->comments, COMMENTS_TOPIC, 0, 1 << 20);
+    log_init(&b->dead, DEAD_TOPIC, 0, 1 << 20);
     log_init(&b->reply, REPLY_TOPIC, 0, 1 << 20);
     log_init(&b->reply_small, REPLY_SMALL_TOPIC, 0, 400);
     for (int i = 0; i < w->n_slots; i++)
@@ -56,11 +58,23 @@ void broker_fini(struct world *w)
     for (int p = 0; p < PARTS_MAX; p++) {
         mem_free(b->commands[p].entries);
         mem_free(b->results[p].entries);
+        mem_free(b->jobs[p].entries);
     }
-    mem_free(b->dead.entries);
     mem_free(b->items.entries);
+    mem_free(b->comments.entries);
+    mem_free(b->dead.entries);
     mem_free(b->reply.entries);
     mem_free(b->reply_small.entries);
+}
+
+struct log *log_of_part(struct world *w, int part)
+{
+    return part >= JOBS ? &w->broker.jobs[part - JOBS] : &w->broker.commands[part];
+}
+
+bool part_exists(const struct world *w, int part)
+{
+    return part >= JOBS ? part < JOBS + w->n_jobs_parts : part < w->n_parts;
 }
 
 int64_t log_stable(const struct log *log)
@@ -143,9 +157,9 @@ static void run_rpc(struct world *w, struct event *ev)
         return;
     case RPC_WATERMARKS:
         rpc->low = 0; /* the high watermark, whatever is open below it */
-        rpc->high = (int64_t)(rpc->topic != NULL ? w->broker.results
-                                                 : w->broker.commands)[rpc->part]
-                        .n;
+        rpc->high = (int64_t)(rpc->topic != NULL ? &w->broker.results[rpc->part]
+                                                 : log_of_part(w, rpc->part))
+                        ->n;
         if (!w->calm && chance(w, mood(w)->read_error / 4))
             rpc->code = BROKER_TIMED_OUT;
         answer(w, rpc);
@@ -156,7 +170,8 @@ static void run_rpc(struct world *w, struct event *ev)
     case RPC_TOPIC: {
         bool small = strcmp(rpc->topic, REPLY_SMALL_TOPIC) == 0;
         bool known = small || strcmp(rpc->topic, REPLY_TOPIC) == 0 ||
-                     strcmp(rpc->topic, ITEMS_TOPIC) == 0;
+                     strcmp(rpc->topic, ITEMS_TOPIC) == 0 ||
+                     strcmp(rpc->topic, COMMENTS_TOPIC) == 0;
         rpc->count = known ? 1 : 0;
         /* What the topic takes was lowered since: the tick meets it. */
         rpc->max_bytes = 1 << 20;
@@ -230,6 +245,7 @@ static enum broker_code enter(struct world *w, struct rpc *rpc)
     t->started = w->now;
     t->serial++;
     t->n_offsets = t->n_touched = 0;
+    memset(t->owner, 0, sizeof t->owner);
     t->pending = false;
     t->inst = rpc->in->slot;
     t->life = rpc->life;
@@ -313,7 +329,7 @@ static void take_records(struct world *w, struct rpc *rpc)
     for (size_t i = 0; rpc->code == BROKER_OK && i < rpc->n_outputs; i++) {
         struct sent_output *out = &rpc->outputs[i];
         if (out->unknown || (int64_t)out->size > out->log->max_bytes ||
-            (out->size > 600 && chance(w, mood(w)->refuse_record))) {
+            (out->size > 600 && !out->job && chance(w, mood(w)->refuse_record))) {
             rpc->code = BROKER_BAD_RECORD;
             rpc->bad = i;
             break;
@@ -321,7 +337,7 @@ static void take_records(struct world *w, struct rpc *rpc)
         touch(t, out->log);
         (void)log_append(w, out->log,
                          (struct entry){ENTRY_OPEN, out->cmd, out->outcome, out->value,
-                                        rpc->in->slot, t->serial, 0});
+                                        rpc->in->slot, t->serial, 0, out->key});
     }
     int64_t at = w->now + wire_ms(w);
     if (rpc->code == BROKER_TIMED_OUT)
@@ -352,7 +368,7 @@ struct marker {
     struct log *log;
     bool commit;
     int64_t serial;
-    struct pending_offset offsets[PARTS_MAX];
+    struct pending_offset offsets[ALL_PARTS];
     int n_offsets;
 };
 
@@ -366,8 +382,10 @@ static void write_marker(struct world *w, struct event *ev)
             if (e->state == ENTRY_OPEN && e->txn == m->slot && e->epoch == m->serial)
                 e->state = m->commit ? ENTRY_COMMITTED : ENTRY_ABORTED;
         }
+        if (strcmp(m->log->topic, JOBS_TOPIC) == 0)
+            client_fetch_soon(w, JOBS + m->log->partition);
         (void)log_append(w, m->log,
-                         (struct entry){ENTRY_MARKER, -1, -1, STR_NULL, -1, 0, 0});
+                         (struct entry){.state = ENTRY_MARKER, .cmd = -1, .txn = -1});
     } else {
         for (int i = 0; m->commit && i < m->n_offsets; i++) {
             int p = m->offsets[i].part;
@@ -506,6 +524,15 @@ static void prepare(struct world *w, const char *why)
     complete_at(w, g->deadline);
 }
 
+/* Of `count` partitions the share of the i-th of n. */
+static void range(bool *owns, int count, int i, int n)
+{
+    int more = count % n, first = i * (count / n) + (i < more ? i : more);
+    int many = count / n + (i < more ? 1 : 0);
+    for (int p = first; p < first + many; p++)
+        owns[p] = true;
+}
+
 /* The range over the members in an order of chance, as random member ids give. */
 static void hand_out(struct world *w)
 {
@@ -521,16 +548,14 @@ static void hand_out(struct world *w)
         order[i] = order[j];
         order[j] = m;
     }
-    int first = 0;
     for (int i = 0; i < n; i++) {
-        int many = w->n_parts / n + (i < w->n_parts % n ? 1 : 0);
         struct member *m = order[i];
+        memset(m->owns, 0, sizeof m->owns);
+        range(m->owns, w->n_parts, i, n);
+        range(m->owns + JOBS, w->n_jobs_parts, i, n);
         m->owner = w->broker.next_owner++;
         m->joined = false;
         m->heard = w->now;
-        for (int p = 0; p < PARTS_MAX; p++)
-            m->owns[p] = p >= first && p < first + many;
-        first += many;
     }
 }
 

@@ -152,7 +152,11 @@ static void check_again(struct world *w, const struct send *s, const struct send
         bool waited = own ? before->ended && w->now - before->learnt_at >= DOUBT_WAIT_MS
                           : look_lease_over(w, c, s->inst, s->owner);
         bool before_own = !own && sent_by(w, s, before->at);
-        if ((own || look_found_armed(c, s->inst, s->owner)) && !waited && !before_own)
+        /* It waited, armed it, lost the partition and has it back: its call goes on. */
+        bool orphan =
+            c->arm_slot == s->inst && c->arm_life == s->life && c->arm_owner < s->owner;
+        if (!orphan && (own || look_found_armed(c, s->inst, s->owner)) && !waited &&
+            !before_own)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
                    c->index, "sent at %.3f s", (double)before->at / 1000);
     } else if (!look_proves(c, s->inst, s->owner, before)) {
@@ -328,6 +332,8 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
     c->resource = res.resource_id.ptr != NULL
                       ? arena_strndup(&w->arena, res.resource_id.ptr, res.resource_id.len)
                       : NULL;
+    if (c->walk.is_list)
+        walk_counts(w, slot, c, res.items, res.pages);
     c->answer_serial = e->serial;
     c->answer_offset = e - w->broker.results[c->part].entries;
     w->replayed += c->replayed;
@@ -389,7 +395,7 @@ static void check_result(struct world *w, int slot, const struct log *log,
     struct cmd *c = &w->cmds[e->cmd];
     bool dead = log == &w->broker.dead;
     bool reply = log == &w->broker.reply || log == &w->broker.reply_small;
-    bool item = log == &w->broker.items;
+    bool item = log == &w->broker.comments;
     trace(w, slot, c->part, c->index,
           reply  ? "reply"
           : item ? "item"
@@ -422,7 +428,9 @@ static void check_result(struct world *w, int slot, const struct log *log,
     if (dead)
         return;
     c->outcome = e->outcome;
-    c->answer_owner = t->owner[c->part];
+    c->answer_owner = t->owner[c->walk.job ? JOBS + c->part % w->n_jobs_parts : c->part];
+    if (c->walk.is_list)
+        walk_result(w, slot, c);
     read_result(w, slot, c, e);
     w->in_doubt += e->outcome == IN_DOUBT;
     if (log->partition != c->part || e->outcome < 0)
@@ -430,13 +438,34 @@ static void check_result(struct world *w, int slot, const struct log *log,
                "in %d", log->partition);
     for (int i = 0; i < w->n_cmds; i++)
         if (same_lane(c, &w->cmds[i]) && w->cmds[i].offset > c->offset &&
-            w->cmds[i].results > 0)
+            w->cmds[i].results > 0 && !c->walk.job)
             broken(w, "a key's results are in order", slot, c->part, c->index,
                    "after that of #%d", i);
     check_resource(w, slot, c);
     twins_result(w, slot, c);
     if (e->outcome >= 0 && !c->replayed)
-        check_truth(w, slot, c, t->owner[c->part]);
+        check_truth(w, slot, c, c->answer_owner);
+}
+
+/* Of a jobs partition the position says nothing: it is the fence. */
+static void check_jobs_commit(struct world *w, int slot, const struct txn *t,
+                              const struct pending_offset *o)
+{
+    if (o->text == NULL || strcmp(o->text, "FC1") != 0)
+        broken(w, "a jobs partition's string is FC1", slot, o->part, -1, "%s",
+               o->text ? o->text : "none");
+    if (o->offset > (int64_t)log_of_part(w, o->part)->n || o->offset < 0)
+        broken(w, "a position lies within the log", slot, o->part, -1, "%lld",
+               (long long)o->offset);
+    if (t->owner[o->part] < w->durable[o->part].owner)
+        broken(w, "only the newest owner commits", slot, o->part, -1,
+               "owner %llu after %llu", (unsigned long long)t->owner[o->part],
+               (unsigned long long)w->durable[o->part].owner);
+    w->durable[o->part].line = o->offset;
+    w->durable[o->part].text = o->text;
+    w->durable[o->part].slot = slot;
+    w->durable[o->part].life = t->life;
+    w->durable[o->part].owner = t->owner[o->part];
 }
 
 static void check_ledger(struct world *w, int slot, const struct txn *t,
@@ -444,7 +473,11 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
 {
     struct reading r;
     int p = o->part;
-    const struct log *log = &w->broker.commands[p];
+    const struct log *log = log_of_part(w, p);
+    if (p >= JOBS) {
+        check_jobs_commit(w, slot, t, o);
+        return;
+    }
     const char *bad = reading_of(o->text, o->offset, &r);
     trace(w, slot, p, -1, "commit", o->offset, (int64_t)t->owner[p], o->text);
     if (bad != NULL) {
@@ -469,7 +502,7 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
                        "offset %zu is none (yet)", i);
             continue;
         }
-        bool answered = c->results + c->dead_letters > 0;
+        bool answered = c->results + c->dead_letters > 0 || c->walk.job;
         if (done != answered)
             broken(w, "DONE and result become durable together", slot, p, c->index,
                    done ? "DONE without a result" : "a result without DONE");
@@ -511,15 +544,43 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
     w->durable[p].owner = t->owner[p];
 }
 
+/* In this order they are judged: rows, jobs, answers. */
+static int log_kind(const struct world *w, const struct log *log)
+{
+    return log == &w->broker.items ? 0 : strcmp(log->topic, JOBS_TOPIC) == 0 ? 1 : 2;
+}
+
+static void check_log(struct world *w, int slot, const struct txn *t,
+                      const struct log *log, int kind)
+{
+    for (size_t i = 0; i < log->n; i++) {
+        const struct entry *e = &log->entries[i];
+        struct cmd *c = e->cmd >= 0 ? &w->cmds[e->cmd] : NULL;
+        if (e->state != ENTRY_OPEN || e->txn != slot || e->epoch != t->serial)
+            continue;
+        if (kind == 2)
+            check_result(w, slot, log, e, t);
+        else if (c == NULL)
+            broken(w, "an answer names a command", slot, log->partition, -1, "none in %s",
+                   log->topic);
+        else if (kind == 0)
+            walk_item(w, slot, c, e);
+        else if (memmem(e->key.ptr, e->key.len, "/cancel", 7) == NULL)
+            walk_record(w, slot, c, e, t->owner[JOBS + log->partition]);
+    }
+}
+
 /* The moment a transaction is decided: all of it is to be seen from here on. */
 void check_durable(struct world *w, int slot, const struct txn *t)
 {
-    for (int l = 0; l < t->n_touched; l++)
-        for (size_t i = 0; i < t->touched[l]->n; i++) {
-            const struct entry *e = &t->touched[l]->entries[i];
-            if (e->state == ENTRY_OPEN && e->txn == slot && e->epoch == t->serial)
-                check_result(w, slot, t->touched[l], e, t);
-        }
+    for (int kind = 0; kind < 3; kind++)
+        for (int l = 0; l < t->n_touched; l++)
+            if (log_kind(w, t->touched[l]) == kind)
+                check_log(w, slot, t, t->touched[l], kind);
+    for (int i = 0; i < w->n_cmds; i++) /* a page comes with a record, or a result */
+        if (w->cmds[i].walk.txn_rows > 0 && w->cmds[i].walk.is_list)
+            broken(w, "rows come with what follows from them", slot, w->cmds[i].part, i,
+                   "%d row(s) alone", w->cmds[i].walk.txn_rows);
     for (int i = 0; t->pending && i < t->n_offsets; i++)
         check_ledger(w, slot, t, &t->offsets[i]);
 }
@@ -531,14 +592,14 @@ void check_read_position(struct world *w, struct instance *in, int part, const c
     struct reading r;
     int64_t newest =
         w->durable[part].text != NULL ? w->durable[part].line : KAFKA_NO_OFFSET;
-    if (w->durable[part].owner > in->k.owner)
+    if (w->durable[part].owner > in->k.owner || (part >= JOBS && w->expired[part]))
         return; /* it stood still since it asked: its ticks will be refused */
     if (newest != line || (text != NULL && strcmp(text, w->durable[part].text) != 0)) {
         broken(w, "(the model) a new owner reads the newest position", in->slot, part, -1,
                "%lld, but %lld is durable", (long long)line, (long long)newest);
         return;
     }
-    if (text == NULL || reading_of(text, line, &r) != NULL)
+    if (text == NULL || part >= JOBS || reading_of(text, line, &r) != NULL)
         return;
     const struct log *log = &w->broker.commands[part];
     for (size_t i = 0; i < log->n; i++) {
@@ -572,7 +633,7 @@ bool check_all_lines(const struct world *w)
     for (int p = 0; p < w->n_parts; p++)
         if (w->durable[p].line < (int64_t)w->broker.commands[p].n)
             return false;
-    return true;
+    return walk_all_gone(w);
 }
 
 /* Over the logs as a read_committed consumer sees them, counted anew. */
@@ -616,7 +677,7 @@ static void check_order_of_executions(struct world *w)
 static void check_items(struct world *w)
 {
     int seen[CMDS_MAX] = {0};
-    count_visible(w, &w->broker.items, seen);
+    count_visible(w, &w->broker.comments, seen);
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *c = &w->cmds[i];
         bool listed = c->items >= 0 && c->outcome == SUCCEEDED && !c->replayed;
@@ -647,4 +708,5 @@ void check_end(struct world *w)
                    "it stands at %lld of %zu", (long long)w->durable[p].line,
                    w->broker.commands[p].n);
     check_order_of_executions(w);
+    walk_check_end(w);
 }

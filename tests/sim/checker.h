@@ -42,6 +42,19 @@ bool look_lease_over(const struct world *w, const struct cmd *c, int slot,
 /* ... or it is 10 s since its own process learnt that a request was lost. */
 bool look_waited(const struct world *w, const struct instance *in, const struct cmd *c);
 
+/* --- walks.c --- */
+
+/* A row, a job's record, a list's result become durable: in this order within one
+ * transaction. */
+void walk_item(struct world *w, int slot, struct cmd *c, const struct entry *e);
+void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e,
+                 uint64_t owner);
+void walk_result(struct world *w, int slot, struct cmd *c);
+void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
+                 int64_t pages);
+void walk_check_end(struct world *w);
+bool walk_all_gone(const struct world *w); /* no job is left, no request to cancel */
+
 /* --- twins.c --- */
 
 /* Is there another command with its id? */

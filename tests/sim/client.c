@@ -314,7 +314,7 @@ static void fetch_run(struct world *w, struct event *ev)
         fetch_soon(in, call->part, 0);
         return;
     }
-    const struct log *log = &w->broker.commands[call->part];
+    const struct log *log = log_of_part(w, call->part);
     int64_t stable = log_stable(log);
     if (f->next > (int64_t)log->n) {
         struct told *t = client_tell(in, &in->k.news, KAFKA_OUT_OF_RANGE);
@@ -361,96 +361,19 @@ static void fetch_set(struct instance *in, int part, bool on, int64_t at)
 int client_part(const struct instance *in, struct kafka_partition at)
 {
     (void)in;
-    return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition : -1;
-}
-
-static struct kafka_partition partition(int part)
-{
-    return (struct kafka_partition){COMMANDS_TOPIC, part};
-}
-
-struct lent {
-    int slot, life;
-    size_t n_headers;
-    struct kafka_header headers[8];
-    char bytes[];
-};
-
-static struct str lend(char **to, struct str s)
-{
-    if (s.ptr == NULL)
-        return s;
-    memcpy(*to, s.ptr, s.len);
-    struct str copy = {*to, s.len};
-    *to += s.len;
-    return copy;
-}
-
-/* A copy of its own for each delivery: who looks at it after release reads dirt. */
-static void fill_record(struct instance *in, const struct told *t,
-                        struct kafka_record *rec)
-{
-    const struct cmd *c = &in->w->cmds[t->cmd];
-    struct str key = c->key < 0 ? STR_NULL : str_of(c->key_text);
-    size_t size = key.len + c->value.len;
-    for (size_t i = 0; i < c->n_headers; i++)
-        size += c->headers[i].value.len;
-    struct lent *lent = mem_zalloc(sizeof *lent + size + 1);
-    char *at = lent->bytes;
-    *rec = (struct kafka_record){.at = partition(t->part),
-                                 .offset = t->offset,
-                                 .timestamp_ms = EPOCH_MS + in->w->now,
-                                 .key = lend(&at, key),
-                                 .value = lend(&at, c->value),
-                                 .headers = lent->headers,
-                                 .n_headers = c->n_headers,
-                                 .handle = lent};
-    for (size_t i = 0; i < c->n_headers; i++)
-        lent->headers[i] =
-            (struct kafka_header){c->headers[i].name, lend(&at, c->headers[i].value)};
-    lent->n_headers = size;
-    in->k.lent_records++;
-}
-
-static void port_release(void *self, struct kafka_record *rec)
-{
-    struct instance *in = self;
-    struct lent *lent = rec->handle;
-    memset(lent->bytes, 'X', lent->n_headers);
-    mem_free(lent);
-    in->k.lent_records--;
+    return strcmp(at.topic, COMMANDS_TOPIC) == 0 ? at.partition
+           : strcmp(at.topic, JOBS_TOPIC) == 0   ? JOBS + at.partition
+                                                 : -1;
 }
 
 static void lend_parts(struct instance *in, const bool *parts, struct kafka_event *ev)
 {
     ev->parts = in->k.lent_parts;
     ev->n_parts = 0;
-    for (int p = 0; p < in->w->n_parts; p++)
+    for (int p = 0; p < ALL_PARTS; p++)
         if (parts[p])
-            in->k.lent_parts[ev->n_parts++] = partition(p);
+            in->k.lent_parts[ev->n_parts++] = lend_partition(p);
     ev->assignment = in->k.assignment;
-}
-
-static void lend_text(struct instance *in, const char *text, struct kafka_event *ev)
-{
-    mem_free(in->k.lent_text);
-    in->k.lent_text = text != NULL ? mem_strdup(text) : NULL;
-    ev->metadata = str_of(in->k.lent_text);
-}
-
-/* A copy in one block: who looks at it after the next event reads what was freed. */
-static void lend_page(struct instance *in, const struct told *t, struct kafka_event *ev)
-{
-    size_t n = (size_t)t->n_values, size = n * sizeof(struct kafka_record);
-    for (size_t i = 0; i < n; i++)
-        size += t->values[i].len;
-    in->k.lent_page = mem_zalloc(size + 1);
-    ev->records = in->k.lent_page;
-    ev->n_records = n;
-    char *at = (char *)(ev->records + n);
-    for (size_t i = 0; i < n; i++)
-        ev->records[i] =
-            (struct kafka_record){.at = ev->at, .value = lend(&at, t->values[i])};
 }
 
 /* True: the engine hears of it. */
@@ -460,7 +383,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
     struct client *k = &in->k;
     *ev = (struct kafka_event){.type = t->type};
     if (t->part >= 0)
-        ev->at = partition(t->part);
+        ev->at = lend_partition(t->part);
     if (t->topic != NULL)
         ev->at.topic = t->topic;
     (void)snprintf(ev->error, sizeof ev->error, "%s", t->error);
@@ -476,7 +399,13 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         if (t->version != k->fetch[t->part].version)
             return false;
         k->fetch[t->part].app_next = t->offset + 1;
-        fill_record(in, t, &ev->record);
+        if (t->part >= JOBS) {
+            lend_job(in, t, &ev->record);
+            trace(w, in->slot, t->part, t->cmd, "job.record", t->offset,
+                  ev->record.value.ptr == NULL, NULL);
+            return true;
+        }
+        lend_record(in, t, &ev->record);
         if (w->cmds[t->cmd].delivered_to != k->owner)
             w->cmds[t->cmd].delivered_turn = w->turns;
         w->cmds[t->cmd].delivered_to = k->owner;
@@ -603,23 +532,25 @@ static void port_assign(void *self, const struct kafka_offset *parts, size_t n,
     struct client *k = &in->k;
     if (assignment != k->assignment || k->revoking || k->closed)
         return;
-    for (int p = 0; p < in->w->n_parts; p++) {
+    for (int p = 0; p < ALL_PARTS; p++) {
         size_t i = 0;
         while (i < n && client_part(in, parts[i].at) != p)
             i++;
         bool again = i < n && k->fetch[p].on;
         if (i < n || k->fetch[p].on)
-            fetch_set(in, p, i < n, i < n ? parts[i].offset : 0);
+            fetch_set(in, p, i < n,
+                      i < n && parts[i].offset != KAFKA_BEGINNING ? parts[i].offset : 0);
         if (again && chance(in->w, 300) && k->fetch[p].next > 2)
             k->fetch[p].next -= 2; /* what was delivered may come again */
         if (i < n)
             trace(in->w, in->slot, p, -1, "fetch", parts[i].offset, assignment, NULL);
-        if (i < n && !again)
+        if (i < n && !again && p < JOBS)
             check_tail(in->w, in, p);
     }
     if (k->stamp.held)
         return;
-    /* What the library says now, which may be more than this assignment knows of. */
+    /* What the library says now, which may be more than this
+     * assignment knows of. */
     k->stamp.held = k->generation >= 0 && k->member != 0;
     k->stamp.assignment = assignment;
     k->stamp.generation = k->generation;
@@ -638,7 +569,7 @@ static void port_unassign(void *self, int64_t assignment)
     k->stamp.held = false;
     k->current = 0;
     k->revoking = k->told_lost = false;
-    for (int p = 0; p < in->w->n_parts; p++)
+    for (int p = 0; p < ALL_PARTS; p++)
         fetch_set(in, p, false, 0);
     if (k->membership != REVOKING)
         return;
@@ -697,8 +628,11 @@ static void port_committed(void *self, struct kafka_partition at)
 
 static void port_watermarks(void *self, struct kafka_partition at)
 {
-    bool commands = client_part(self, at) >= 0;
-    (void)ask(self, KAFKA_WATERMARKS, at.partition, commands ? NULL : at.topic);
+    int part = client_part(self, at);
+    if (part >= 0)
+        (void)ask(self, KAFKA_WATERMARKS, part, NULL);
+    else
+        (void)ask(self, KAFKA_WATERMARKS, at.partition, at.topic);
     thread_pump(self);
 }
 
@@ -740,7 +674,8 @@ static int port_submit(void *self, struct kafka_tick *tick)
     return 0;
 }
 
-/* The library takes a REVOKE of what it has first, then leaves. */
+/* The library takes a REVOKE of what it has first, then leaves.
+ */
 static void port_close(void *self)
 {
     struct instance *in = self;
@@ -758,7 +693,8 @@ static void port_close(void *self)
 static const char *port_intern(void *self, const char *topic)
 {
     static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC,     DEAD_TOPIC,
-                                        REPLY_TOPIC,    REPLY_SMALL_TOPIC, ITEMS_TOPIC};
+                                        REPLY_TOPIC,    REPLY_SMALL_TOPIC, JOBS_TOPIC,
+                                        ITEMS_TOPIC,    COMMENTS_TOPIC};
     struct instance *in = self;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], topic) == 0)
@@ -769,13 +705,13 @@ static const char *port_intern(void *self, const char *topic)
 static int64_t port_high(void *self, struct kafka_partition at)
 {
     struct instance *in = self;
-    return (int64_t)in->w->broker.commands[client_part(in, at)].n;
+    return (int64_t)log_of_part(in->w, client_part(in, at))->n;
 }
 
 struct kafka_port client_port(struct instance *in)
 {
     return (struct kafka_port){.next = port_next,
-                               .release = port_release,
+                               .release = lend_release,
                                .assign = port_assign,
                                .unassign = port_unassign,
                                .pause = port_pause,

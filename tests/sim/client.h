@@ -14,6 +14,17 @@ struct rpc *client_rpc(struct instance *in, enum rpc_type type, event_fn *done);
 void client_again(struct instance *in, int64_t ms, event_fn *run);
 int client_part(const struct instance *in, struct kafka_partition at);
 
+/* --- lent.c --- */
+
+struct kafka_partition lend_partition(int part);
+void lend_record(struct instance *in, const struct told *t, struct kafka_record *rec);
+void lend_job(struct instance *in, const struct told *t, struct kafka_record *rec);
+void lend_release(void *self, struct kafka_record *rec);
+void lend_text(struct instance *in, const char *text, struct kafka_event *ev);
+void lend_page(struct instance *in, const struct told *t, struct kafka_event *ev);
+
+/* --- thread.c --- */
+
 /* Lets the thread take the next tick or question, when it is idle. */
 void thread_pump(struct instance *in);
 

@@ -28,6 +28,9 @@ struct http_sim {
     uint64_t owner;
     struct list list;
     bool has_list;
+    bool is_page; /* of a list that may have many */
+    struct shown_page page;
+    const char *query;
     int made; /* what its execution made; -1: not executed */
     int64_t fair_until;
     enum http_method method;
@@ -139,6 +142,9 @@ static void arrive(struct world *w, struct event *ev)
     hs->has_list = hs->about >= 0;
     if (hs->has_list)
         hs->list = list_now(w, hs->thing, hs->owner);
+    if (no == 0 && hs->is_page &&
+        !walk_ask(w, hs->thing, hs->query, bad(w, m->forget_token), &hs->page))
+        no = 400;
     if (no != 0) {
         hs->retry_after = no == 429 ? between(w, 1, 4) : -1;
         reply(w, hs, soon, no);
@@ -176,7 +182,10 @@ static void arrive(struct world *w, struct event *ev)
     }
     int64_t done = execute_at(w, hs, between(w, w->now, soon));
     reply(w, hs, done > soon ? done : soon, success(hs));
-    hs->padding = hs->cmd < 0 ? 0 : w->big_answers ? 850000 : chance(w, 100) ? 900 : 0;
+    hs->padding = hs->cmd < 0 || hs->is_page ? 0
+                  : w->big_answers           ? 850000
+                  : chance(w, 100)           ? 900
+                                             : 0;
     if (hs->thing >= 0 && bad(w, m->http_head))
         hs->end = chance(w, 500) ? HTTP_HEAD_ONLY : HTTP_TOO_LARGE;
 }
@@ -190,11 +199,12 @@ static int port_start(void *self, struct http_call *call)
     if (in->n_calls == CALLS_MAX)
         return -1;
     struct http_sim *hs = arena_zalloc(&w->arena, sizeof *hs);
-    bool look;
-    int cmd = peek_command(w, call, &look);
+    enum peek what;
+    int cmd = peek_command(w, call, &what);
+    bool look = what == PEEK_LOOK;
     *hs = (struct http_sim){.call = call,
                             .in = in,
-                            .cmd = look ? -1 : cmd,
+                            .cmd = what != PEEK_OWN ? -1 : cmd,
                             .about = look ? cmd : -1,
                             .owner = in->k.owner,
                             .thing = load_number(call->path),
@@ -206,6 +216,12 @@ static int port_start(void *self, struct http_call *call)
                cmd, "it is about %d", hs->thing);
     if (look)
         look_begins(w, in, cmd);
+    hs->is_page = !look && walk_is_page(call);
+    hs->query = call->query != NULL
+                    ? arena_strndup(&w->arena, call->query, strlen(call->query))
+                    : NULL;
+    if (what == PEEK_PAGE)
+        walk_check_ask(w, in, cmd, hs->query);
     hs->method = call->method;
     hs->retargeted =
         strstr(call->path, "m/") != NULL || call->path[strlen(call->path) - 1] == 'm';
@@ -248,7 +264,8 @@ static void port_cancel(void *self, struct http_call *call)
         if (hs->call != call || hs->state == ENDED)
             continue;
         bool own = in->k.current != 0 && hs->owner == in->k.owner;
-        if (in->alive && own && !in->k.told_lost && in->terms < 2 && drains(in))
+        bool asked = hs->is_page && in->w->cmds[hs->thing].walk.cancel_asked;
+        if (in->alive && own && !asked && !in->k.told_lost && in->terms < 2 && drains(in))
             broken(in->w, "a drain waits for the calls that run", in->slot, -1, hs->cmd,
                    "cancelled");
         hs->cancelled = true;
@@ -320,6 +337,8 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
             (void)buf_printf(&call->body_in, "%s{\"id\":\"com_%d_%d\",\"body\":\"%0*d\"}",
                              i > 0 ? "," : "", hs->cmd, i, i * 200 + 1, i);
         (void)buf_add_cstr(&call->body_in, "]}");
+    } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->is_page) {
+        walk_print(w, hs->thing, &hs->page, &call->body_in);
     } else if (hs->end == HTTP_ANSWERED && hs->status != 204) {
         char id[32];
         (void)snprintf(id, sizeof id, "res_%d", hs->cmd);

@@ -19,6 +19,9 @@ static const struct shape shapes[] = {
     {"list-conversation-comments", KIND_READ, 4,
      "{\"operation\":\"list-conversation-comments\",\"params\":{\"conversation_id\":"
      "\"cnv_%d\"}}"},
+    {"list-conversation-messages", KIND_READ, 12,
+     "{\"operation\":\"list-conversation-messages\",\"params\":{\"conversation_id\":"
+     "\"cnv_%d\"}}"},
     {"update-conversation", KIND_SET, 30,
      "{\"operation\":\"update-conversation\",\"params\":{\"conversation_id\":\"cnv_%d\"},"
      "\"body\":{\"status\":\"open\"}}"},
@@ -102,7 +105,18 @@ static void set_text(struct world *w, struct cmd *c, const struct shape *s)
         str_of(hole == NULL ? s->text
                             : arena_printf(&w->arena, "%.*s%d%s", (int)(hole - s->text),
                                            s->text, c->index, hole + 2));
-    c->items = strncmp(s->operation, "list-", 5) == 0 ? c->index % 5 : -1;
+    c->items =
+        strcmp(s->operation, "list-conversation-comments") == 0 ? c->index % 5 : -1;
+    c->walk = (struct walk){.max_items = -1, .gen = -1};
+    c->walk.is_list = strcmp(s->operation, "list-conversation-messages") == 0;
+    if (c->walk.is_list && chance(w, 200)) {
+        c->walk.max_items = 1 + (int)rnd(w, 10);
+        c->value = str_of(arena_printf(&w->arena,
+                                       "{\"operation\":\"%s\",\"params\":{"
+                                       "\"conversation_id\":\"cnv_%d\","
+                                       "\"max_items\":\"%d\"}}",
+                                       s->operation, c->index, c->walk.max_items));
+    }
     c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
     c->missing = chance(w, 30);
     c->humans = chance(w, 100) ? (int)rnd(w, 2 * ROWS_MAX) : (int)rnd(w, 3);
@@ -148,7 +162,7 @@ static void decide(struct world *w, struct event *ev)
     struct cmd *c = ev->p;
     struct log *log = &w->broker.commands[c->part];
     log->entries[c->offset].state = c->aborted ? ENTRY_ABORTED : ENTRY_COMMITTED;
-    (void)log_append(w, log, (struct entry){ENTRY_MARKER, -1, -1, STR_NULL, -1, 0, 0});
+    (void)log_append(w, log, (struct entry){.state = ENTRY_MARKER, .cmd = -1, .txn = -1});
     broker_commands_decided(w, c->part);
 }
 
@@ -159,8 +173,10 @@ static void produce(struct world *w, struct event *ev)
     bool in_txn = c->aborted || chance(w, 80);
     c->offset = (int64_t)log->n;
     (void)log_append(w, log,
-                     (struct entry){in_txn ? ENTRY_OPEN : ENTRY_COMMITTED, c->index, -1,
-                                    STR_NULL, -1, 0, 0});
+                     (struct entry){.state = in_txn ? ENTRY_OPEN : ENTRY_COMMITTED,
+                                    .cmd = c->index,
+                                    .outcome = -1,
+                                    .txn = -1});
     trace(w, -1, c->part, c->index, "command", c->offset, c->key, c->operation);
     if (in_txn)
         world_at(w, w->now + skewed(w, 1, 4000), decide, c);
@@ -185,13 +201,16 @@ void load_init(struct world *w)
         c->offset = -1;
         c->policy = -1;
         set_text(w, c, s);
-        if (i > 0 && chance(w, w->twins))
-            set_twin(w, c, &w->cmds[rnd(w, (uint64_t)i)], keys);
+        struct cmd *other = i > 0 ? &w->cmds[rnd(w, (uint64_t)i)] : c;
+        if (i > 0 && chance(w, w->twins) && !c->walk.is_list && !other->walk.is_list)
+            set_twin(w, c, other, keys);
         c->aborted = chance(w, 40);
         c->outcome = -1;
         c->first_send = c->first_execution = c->arm_handed = -1;
         add_headers(w, c);
         world_at(w, chance(w, 300) ? 0 : between(w, 0, span), produce, c);
+        if (c->walk.is_list && chance(w, 150))
+            world_at(w, between(w, 0, span + 10000), walk_cancel, c);
     }
 }
 

@@ -5,11 +5,16 @@
 
 #include "engine/internal.h"
 
-int peek_command(const struct world *w, const struct http_call *call, bool *look)
+int peek_command(const struct world *w, const struct http_call *call, enum peek *what)
 {
     const struct call *own = call->owner;
     const struct slot *slot = own->slot;
 
-    *look = slot != NULL && slot->state == SLOT_PROBING;
+    *what = slot != NULL && slot->state == SLOT_PROBING ? PEEK_LOOK : PEEK_OWN;
+    if (own->job != NULL) {
+        const struct job_record *jr = &own->job->rec;
+        *what = PEEK_PAGE;
+        return load_find(w, (int)jr->source_partition, jr->source_offset);
+    }
     return slot == NULL ? -1 : load_find(w, slot->rec.at.partition, slot->offset);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "codec/records/result.h"
 
 enum {
     CALM_MAX_MS = 600000,
@@ -85,7 +86,7 @@ static void cut(struct world *w, struct instance *in)
 static void restore_offsets(struct world *w, struct event *ev)
 {
     (void)ev;
-    for (int p = 0; p < w->n_parts; p++)
+    for (int p = 0; p < ALL_PARTS; p++)
         if (w->expired[p]) {
             w->expired[p] = false;
             w->broker.committed[p].set = true;
@@ -99,9 +100,9 @@ static void expire_offsets(struct world *w)
     for (int i = 0; i < w->n_slots; i++)
         if (w->instances[i].alive || w->broker.txns[i].state != TXN_EMPTY)
             return;
-    for (int p = 0; p < w->n_parts; p++) {
-        bool results = false;
-        for (size_t i = 0; i < w->broker.results[p].n; i++)
+    for (int p = 0; p < ALL_PARTS; p++) {
+        bool results = p >= JOBS && chance(w, 500);
+        for (size_t i = 0; p < JOBS && i < w->broker.results[p].n; i++)
             results |= w->broker.results[p].entries[i].state == ENTRY_COMMITTED;
         if (!w->broker.committed[p].set || !results)
             continue;
@@ -238,6 +239,7 @@ static void choose_mood(struct world *w)
     m->produce_timeout = often(w, 40);
     m->refuse_record = often(w, 300);
     m->read_error = often(w, 100);
+    m->forget_token = often(w, 40);
     m->http_lost = often(w, 60);
     m->http_reset = often(w, 60);
     m->http_5xx = often(w, 60);
@@ -258,6 +260,7 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
     w->hash = 0xcbf29ce484222325u;
     arena_init(&w->arena, 256 * 1024);
     w->n_parts = 1 + (int)rnd(w, PARTS_MAX);
+    w->n_jobs_parts = chance(w, 100) ? 1 + (int)rnd(w, PARTS_MAX) : w->n_parts;
     w->n_slots = 1 + (int)rnd(w, SLOTS_MAX);
     w->session_ms = sessions[rnd(w, 3)];
     w->heartbeat_ms = w->session_ms / 10;
@@ -279,6 +282,8 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
         world_at(w, skewed(w, 0, 5000), start_slot, &w->instances[i]);
     }
     load_init(w);
+    if (chance(w, 700))
+        walk_compact(w, NULL);
     plan_faults(w);
 }
 
@@ -405,12 +410,18 @@ static struct {
             {"recovered", -1, 0},
             {"replayed", -1, 0},
             {"id reused", -1, 0},
+            {"page", -1, 0},
+            {"walk.again", -1, 0},
+            {"walk.cancel", -1, 0},
+            {"walk.end", CANCELLED, 0},
+            {"walk.end", FAILED, 0},
             {"wall", -1, 0}};
 enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
 
 struct totals {
     int64_t seeds, commands, kills, rebalances, executions, ticks, freezes, cuts,
-        in_doubt, unknown, events, virtual_s, looks, recovered, replayed, resent, items;
+        in_doubt, unknown, events, virtual_s, looks, recovered, replayed, resent, pages,
+        items;
 };
 
 static void add(struct totals *t, const struct world *w)
@@ -430,8 +441,9 @@ static void add(struct totals *t, const struct world *w)
     t->looks += w->looks;
     t->recovered += w->recovered;
     t->replayed += w->replayed;
-    t->items += w->items;
     t->resent += w->resent;
+    t->pages += w->pages_asked;
+    t->items += w->items;
     for (size_t i = 0; i < w->n_lines; i++)
         for (size_t s = 0; s < N_SEEN; s++)
             if (strcmp(seen[s].what, w->lines[i].what) == 0 &&
@@ -507,14 +519,16 @@ static void report(const struct totals *t, double took_s)
 {
     printf("sim: %lld seeds, %lld commands, %lld executions, %lld IN_DOUBT, %lld ticks "
            "(%lld unknown), %lld kills, %lld freezes, %lld cuts, %lld rebalances, "
-           "%lld looks, %lld recovered, %lld sent again, %lld replayed, %lld items, "
+           "%lld looks, %lld pages of jobs, %lld rows, %lld recovered, %lld sent again, "
+           "%lld replayed, "
            "%lld virtual s; %.1f s, %.0f seeds/s\n",
            (long long)t->seeds, (long long)t->commands, (long long)t->executions,
            (long long)t->in_doubt, (long long)t->ticks, (long long)t->unknown,
            (long long)t->kills, (long long)t->freezes, (long long)t->cuts,
-           (long long)t->rebalances, (long long)t->looks, (long long)t->recovered,
-           (long long)t->resent, (long long)t->replayed, (long long)t->items,
-           (long long)t->virtual_s, took_s, (double)t->seeds / took_s);
+           (long long)t->rebalances, (long long)t->looks, (long long)t->pages,
+           (long long)t->items, (long long)t->recovered, (long long)t->resent,
+           (long long)t->replayed, (long long)t->virtual_s, took_s,
+           (double)t->seeds / took_s);
 }
 
 /* One process of several: every n-th seed. What it prints is kept until it ends. */

@@ -182,12 +182,16 @@ static struct log *log_of(struct world *w, const struct kafka_output *out)
     struct broker *b = &w->broker;
     if (strcmp(out->topic, RESULTS_TOPIC) == 0)
         return &b->results[out->partition >= 0 ? out->partition : 0];
+    if (strcmp(out->topic, JOBS_TOPIC) == 0)
+        return &b->jobs[out->partition];
+    if (strcmp(out->topic, ITEMS_TOPIC) == 0)
+        return &b->items;
     if (strcmp(out->topic, DEAD_TOPIC) == 0)
         return &b->dead;
     if (strcmp(out->topic, REPLY_TOPIC) == 0)
         return &b->reply;
-    if (strcmp(out->topic, ITEMS_TOPIC) == 0)
-        return &b->items;
+    if (strcmp(out->topic, COMMENTS_TOPIC) == 0)
+        return &b->comments;
     return strcmp(out->topic, REPLY_SMALL_TOPIC) == 0 ? &b->reply_small : NULL;
 }
 
@@ -202,13 +206,14 @@ static struct str header_of(const struct kafka_output *out, const char *name)
 /* Which command an output answers, by what it says itself. */
 static int answered_cmd(struct world *w, const struct kafka_output *out)
 {
-    struct str source = header_of(out, "source"), rest = source;
+    bool job = strcmp(out->topic, JOBS_TOPIC) == 0;
+    struct str source = job ? out->key : header_of(out, "source"), rest = source;
     int64_t part = -1, offset = -1;
     struct err e = ERR_INIT;
     if (source.ptr != NULL) {
         (void)str_split(&rest, '/');
         (void)parse_i64(str_split(&rest, '/'), 0, PARTS_MAX, &part, &e);
-        (void)parse_i64(rest, 0, INT32_MAX, &offset, &e);
+        (void)parse_i64(str_split(&rest, '/'), 0, INT32_MAX, &offset, &e);
     } else {
         (void)parse_i64(header_of(out, "__connect.errors.partition"), 0, PARTS_MAX, &part,
                         &e);
@@ -226,8 +231,13 @@ static struct sent_output describe(struct world *w, const struct kafka_output *o
                              .size = out->key.len + out->value.len};
     so.unknown = so.log == NULL;
     so.dead = so.log == &w->broker.dead;
+    so.job = strcmp(out->topic, JOBS_TOPIC) == 0;
+    bool kept = so.job || strcmp(out->topic, ITEMS_TOPIC) == 0;
+    if (kept && out->key.ptr != NULL)
+        so.key = (struct str){arena_strndup(&w->arena, out->key.ptr, out->key.len),
+                              out->key.len};
     so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
-    if (strcmp(out->topic, RESULTS_TOPIC) == 0)
+    if (out->value.ptr != NULL && (kept || strcmp(out->topic, RESULTS_TOPIC) == 0))
         so.value = (struct str){arena_strndup(&w->arena, out->value.ptr, out->value.len),
                                 out->value.len};
     struct str outcome = header_of(out, "outcome");

@@ -112,9 +112,11 @@ void twins_send(struct world *w, const struct send *s)
         (in->k.unseeded[c->part] && first->answer_owner != s->owner))
         return;
     /* A refusal does not wait for the one that holds its id, and it is the first of
-     * several that counts; nor does what was found armed and came later. */
+     * several that counts; nor does what was found armed, or was answered before the
+     * partition went away and came back, and came later. */
+    bool orphan = first->first_owner < s->owner && first->answer_owner == s->owner;
     bool later = first->delivered_turn > c->delivered_turn &&
-                 look_found_armed(first, s->inst, s->owner);
+                 (orphan || look_found_armed(first, s->inst, s->owner));
     if (later || first->outcome == REJECTED)
         return;
     if (!same_text(first, c))

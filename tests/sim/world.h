@@ -4,11 +4,12 @@
  *
  * - world.c: events, chance, trace
  * - broker.c: logs, transactions, offsets, group
- * - client.c, thread.c: an instance's port to Kafka, its membership, its Kafka thread
+ * - client.c, thread.c, lent.c: an instance's port to Kafka, its membership, its Kafka
+ *   thread, and what it lends
  * - front.c: the HTTP port and Front; lists.c: what its lists show
  * - peek.c: which command a request belongs to
  * - instance.c: processes: their turns, kill, stop, freeze
- * - load.c: the commands
+ * - load.c: the commands; walks.c: lists of many pages, and their judge
  * - checker.c: the promises; reading.c: the ledger's string; looks.c: what a look
  *   proves; twins.c: repeated ids
  * - sim.c: main: seeds, faults, the end */
@@ -24,6 +25,8 @@
 
 enum {
     PARTS_MAX = 4,
+    JOBS = PARTS_MAX, /* partition n of the jobs topic has the number JOBS + n */
+    ALL_PARTS = 2 * PARTS_MAX,
     SLOTS_MAX = 4, /* places for processes: an instance.id each */
     CMDS_MAX = 400,
     KEYS_MAX = 24,
@@ -34,8 +37,10 @@ enum {
 
 #define COMMANDS_TOPIC "commands"
 #define RESULTS_TOPIC "results"
+#define JOBS_TOPIC "jobs"
 #define RESOURCES_PREFIX "front."
-#define ITEMS_TOPIC "front.comments"
+#define ITEMS_TOPIC "front.messages"
+#define COMMENTS_TOPIC "front.comments"
 #define DEAD_TOPIC "dead-letters"
 #define REPLY_TOPIC "reply-a"
 #define REPLY_SMALL_TOPIC "reply-small"
@@ -132,6 +137,23 @@ struct made {
     uint64_t hidden_from; /* the owner whose looks do not show it; 0: none */
 };
 
+/* A list of many pages: the command's share of Front, and what of it is durable. */
+struct walk {
+    bool is_list, cancel_asked;
+    int max_items;  /* -1: all */
+    int front_gen;  /* page tokens of earlier walks are refused */
+    bool job, gone; /* it goes on as a job; whose tombstone is durable */
+    int gen, page;  /* of the next page; gen -1: of any walk */
+    int rows;       /* of this walk */
+    int64_t items, pages, restarts, seq;
+    uint64_t owner;                  /* who wrote the last page */
+    int txn_gen, txn_page, txn_rows; /* of the transaction that is judged */
+};
+
+struct shown_page {
+    int gen, page;
+};
+
 struct cmd {
     int index, part, key; /* key -1: null */
     int64_t offset;       /* -1: not in the log yet */
@@ -179,11 +201,12 @@ struct cmd {
     int64_t arm_over;   /* when an arming of before ceased to count */
     uint64_t arm_owner;
     uint64_t first_owner; /* who sent it first */
+    struct walk walk;
 };
 
 /* --- the broker --- */
 
-enum entry_state { ENTRY_OPEN, ENTRY_COMMITTED, ENTRY_ABORTED, ENTRY_MARKER };
+enum entry_state { ENTRY_OPEN, ENTRY_COMMITTED, ENTRY_ABORTED, ENTRY_MARKER, ENTRY_GONE };
 struct entry {
     enum entry_state state;
     int cmd;          /* which command it is, or answers */
@@ -192,6 +215,7 @@ struct entry {
     int txn;          /* whose transaction; -1: none */
     int64_t epoch;    /* and which */
     int64_t serial;
+    struct str key; /* jobs */
 };
 struct log {
     const char *topic;
@@ -211,14 +235,14 @@ struct pending_offset {
 struct txn {
     enum txn_state state;
     int64_t epoch, started, serial;
-    struct pending_offset offsets[PARTS_MAX];
+    struct pending_offset offsets[ALL_PARTS];
     int n_offsets;
     bool pending; /* its offsets are not decided yet */
-    struct log *touched[3 * PARTS_MAX + 5];
+    struct log *touched[3 * PARTS_MAX + 6];
     int n_touched, markers_left;
     int inst, life; /* who opened it */
     int64_t handed; /* when the tick was handed over */
-    uint64_t owner[PARTS_MAX];
+    uint64_t owner[ALL_PARTS];
 };
 
 struct member {
@@ -227,7 +251,7 @@ struct member {
     int64_t heard;
     struct join_call *call; /* the answer it waits for */
     uint64_t owner;         /* of its present assignment */
-    bool owns[PARTS_MAX];
+    bool owns[ALL_PARTS];
 };
 enum group_state { GROUP_EMPTY, GROUP_PREPARING, GROUP_STABLE };
 struct group {
@@ -240,7 +264,8 @@ struct group {
 };
 
 struct broker {
-    struct log commands[PARTS_MAX], results[PARTS_MAX], dead, reply, reply_small, items;
+    struct log commands[PARTS_MAX], results[PARTS_MAX], jobs[PARTS_MAX];
+    struct log items, comments, dead, reply, reply_small;
     struct txn txns[SLOTS_MAX];
     int64_t next_serial;
     uint64_t next_offset_serial, next_owner;
@@ -249,13 +274,16 @@ struct broker {
         int64_t offset;
         const char *text;
         uint64_t serial;
-    } committed[PARTS_MAX];
+    } committed[ALL_PARTS];
     struct group group;
 };
 
 void broker_init(struct world *w);
 void broker_fini(struct world *w);
 int64_t log_stable(const struct log *log); /* LSO */
+/* Of commands or of jobs. */
+struct log *log_of_part(struct world *w, int part);
+bool part_exists(const struct world *w, int part);
 struct entry *log_append(struct world *w, struct log *log, struct entry e);
 /* A transaction of a producer of commands is decided. */
 void broker_commands_decided(struct world *w, int part);
@@ -277,9 +305,9 @@ enum broker_code {
 struct sent_output {
     struct log *log;
     int cmd, outcome;
-    bool reply, dead, unknown;
+    bool reply, dead, job, unknown;
     size_t size;
-    struct str value;
+    struct str value, key;
 };
 
 /* A request to the broker and its answer. */
@@ -306,14 +334,14 @@ struct rpc {
     /* transactions */
     int64_t epoch;
     bool commit;
-    struct pending_offset offsets[PARTS_MAX];
+    struct pending_offset offsets[ALL_PARTS];
     int n_offsets;
     struct sent_output *outputs;
     size_t n_outputs, bad;
     /* group */
     int member, generation;
     bool fixed_member;
-    bool parts[PARTS_MAX];
+    bool parts[ALL_PARTS];
     uint64_t owner;
     int64_t handed;
     /* questions */
@@ -344,7 +372,7 @@ struct told { /* an event for the loop */
     const char *text, *topic;
     char error[64];
     bool up;
-    bool parts[PARTS_MAX];
+    bool parts[ALL_PARTS];
     struct str *values;
     int n_values;
     struct kafka_tick *tick;
@@ -387,10 +415,10 @@ struct client {
     int member, generation;
     bool lost, heartbeat_runs, closing, closed, subscribed;
     int64_t heard; /* last heartbeat answered */
-    bool parts[PARTS_MAX];
+    bool parts[ALL_PARTS];
     uint64_t owner;
     uint64_t join_ticket, leave_ticket, beat_ticket;
-    struct fetch fetch[PARTS_MAX];
+    struct fetch fetch[ALL_PARTS];
     /* consumer.c */
     int64_t assignment, current; /* current: the watch's; 0: none */
     bool revoking, told_lost;
@@ -401,7 +429,7 @@ struct client {
         int member, generation;
         uint64_t owner;
     } stamp;
-    bool asked_once[PARTS_MAX]; /* in this assignment */
+    bool asked_once[ALL_PARTS]; /* in this assignment */
     /* the Kafka thread */
     enum step step;
     struct kafka_tick *tick;
@@ -411,15 +439,15 @@ struct client {
     uint64_t tick_owner;
     int64_t tick_handed;
     int64_t fresh_at; /* the last committed one of this assignment; -1: none */
-    bool reading_again[PARTS_MAX];
+    bool reading_again[ALL_PARTS];
     enum tick_end tick_end;
     bool blamed, renew_only;
     size_t bad;
     uint64_t ticket, next_ticket;
-    struct question questions[64];
+    struct question questions[128];
     size_t n_questions;
     /* lent to the engine until the next call of next() */
-    struct kafka_partition lent_parts[PARTS_MAX];
+    struct kafka_partition lent_parts[ALL_PARTS];
     char *lent_text;
     void *lent_page;
     int lent_records;
@@ -481,9 +509,25 @@ int load_number(const char *text);                              /* "cnv_17..." -
 
 /* --- peek.c --- */
 
-/* The number of the command that this request is about, -1: none (GET /me). `look`: it
- * looks for what a lost request of that command made. */
-int peek_command(const struct world *w, const struct http_call *call, bool *look);
+/* The number of the command that this request is about, -1: none (GET /me). */
+enum peek {
+    PEEK_OWN,
+    PEEK_LOOK, /* it looks for what a lost request of that command made */
+    PEEK_PAGE  /* a page of its list, not the first */
+};
+int peek_command(const struct world *w, const struct http_call *call, enum peek *what);
+
+/* --- walks.c --- */
+
+bool walk_is_page(const struct http_call *call);
+bool walk_ask(struct world *w, int thing, const char *query, bool forget,
+              struct shown_page *sp);
+void walk_print(const struct world *w, int thing, const struct shown_page *sp,
+                struct buf *out);
+void walk_check_ask(struct world *w, const struct instance *in, int cmd,
+                    const char *query);
+void walk_cancel(struct world *w, struct event *ev);
+void walk_compact(struct world *w, struct event *ev);
 
 /* --- lists.c --- */
 
@@ -536,7 +580,7 @@ bool check_all_lines(const struct world *w); /* they stand at the ends of the lo
 
 struct mood { /* per mille, or ms; drawn once from the seed */
     int slow_wire, late_marker, slow_commit, indefinite, passing, produce_timeout,
-        refuse_record, read_error;
+        refuse_record, read_error, forget_token;
     int http_lost, http_reset, http_5xx, http_5xx_done, http_429, http_late, http_head,
         http_connect_fail, http_slow;
 };
@@ -555,7 +599,7 @@ struct world {
     uint64_t hash;
     bool print, brief; /* brief: a failed seed prints no trace */
 
-    int n_parts, n_slots;
+    int n_parts, n_jobs_parts, n_slots;
     int64_t session_ms, heartbeat_ms, rebalance_ms, txn_timeout_ms;
     bool static_members;
     struct mood mood, quiet; /* quiet: all zero, after the faults */
@@ -579,12 +623,13 @@ struct world {
         const char *text;
         int slot, life;
         uint64_t owner;
-    } durable[PARTS_MAX];
-    bool expired[PARTS_MAX];
+    } durable[ALL_PARTS];
+    bool expired[ALL_PARTS];
 
     bool failed;
     int64_t kills, rebalances, executions, ticks, freezes, cuts, in_doubt, unknown_ticks;
-    int64_t stops, events, turns, looks, recovered, replayed, resent, items;
+    int64_t stops, events, turns, looks, recovered, replayed, resent;
+    int64_t items, pages_asked;
 };
 
 #endif

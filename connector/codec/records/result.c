@@ -3,99 +3,17 @@
 #include "codec/records/result.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "codec/avro.h"
 #include "codec/base64.h"
 #include "codec/framing.h"
 #include "codec/json.h"
+#include "codec/records/fields.h"
 
 const char *const outcome_names[OUTCOMES + 1] = {
     "SUCCEEDED", "FAILED", "REJECTED", "EXPIRED", "IN_DOUBT", "CANCELLED", NULL};
 
-/* A record being filled, field after field. */
-struct filling {
-    struct cell rec;
-    size_t hint;
-};
-
 static int print(const struct cell *c, struct buf *out);
-
-/* The schema is compiled in: a field that it lacks, or has as another type, is our bug.
- */
-static struct cell place(struct filling *f, const char *name)
-{
-    struct cell c;
-
-    if (!cell_place(&f->rec, name, &f->hint, &c))
-        abort();
-    return c;
-}
-
-static void must(int rc)
-{
-    if (rc != 0)
-        abort();
-}
-
-static void put_text(struct filling *f, const char *name, struct str s)
-{
-    struct cell c = place(f, name);
-
-    must(cell_set_string(&c, s));
-}
-
-static void put_optional(struct filling *f, const char *name, struct str s)
-{
-    struct cell c = place(f, name);
-
-    must(s.ptr != NULL ? cell_set_string(&c, s) : cell_set_null(&c));
-}
-
-static void put_bytes(struct filling *f, const char *name, struct str s)
-{
-    struct cell c = place(f, name);
-
-    must(s.ptr != NULL ? cell_set_bytes(&c, s) : cell_set_null(&c));
-}
-
-static void put_number(struct filling *f, const char *name, int64_t n)
-{
-    struct cell c = place(f, name);
-
-    must(n != NO_NUMBER ? cell_set_long(&c, n) : cell_set_null(&c));
-}
-
-/* A number of somebody else into an int: at most as large as it can be. */
-static void put_int(struct filling *f, const char *name, int64_t n)
-{
-    if (n != NO_NUMBER && n > INT32_MAX)
-        n = INT32_MAX;
-    if (n != NO_NUMBER && n < INT32_MIN)
-        n = INT32_MIN;
-    put_number(f, name, n);
-}
-
-static void put_boolean(struct filling *f, const char *name, bool b)
-{
-    struct cell c = place(f, name);
-
-    must(cell_set_boolean(&c, b));
-}
-
-/* Enters the nullable record `name`; false: it is to be null, and is now. */
-static bool enter(struct filling *f, const char *name, bool there, struct filling *out)
-{
-    struct cell c = place(f, name);
-
-    if (!there) {
-        must(cell_set_null(&c));
-        return false;
-    }
-    *out = (struct filling){.hint = 0};
-    must(cell_enter(&c, AVRO_RECORD, &out->rec));
-    return true;
-}
 
 static void put_error(struct filling *f, const struct result *res)
 {
@@ -103,15 +21,15 @@ static void put_error(struct filling *f, const struct result *res)
     struct cell details, item;
     size_t i;
 
-    if (!enter(f, "error", res->error.kind.ptr != NULL, &error))
+    if (!fields_enter(f, "error", res->error.kind.ptr != NULL, &error))
         return;
-    put_text(&error, "kind", res->error.kind);
-    put_optional(&error, "title", res->error.title);
-    put_text(&error, "message", res->error.message);
-    details = place(&error, "details");
+    fields_put_text(&error, "kind", res->error.kind);
+    fields_put_optional(&error, "title", res->error.title);
+    fields_put_text(&error, "message", res->error.message);
+    details = fields_place(&error, "details");
     for (i = 0; i < res->error.n_details; i++) {
         cell_append(&details, &item);
-        must(cell_set_string(&item, res->error.details[i]));
+        fields_must(cell_set_string(&item, res->error.details[i]));
     }
 }
 
@@ -119,11 +37,11 @@ static void put_quota(struct filling *f, const struct result *res)
 {
     struct filling quota;
 
-    if (!enter(f, "quota", res->quota.known, &quota))
+    if (!fields_enter(f, "quota", res->quota.known, &quota))
         return;
-    put_int(&quota, "limit", res->quota.limit);
-    put_int(&quota, "remaining", res->quota.remaining);
-    put_number(&quota, "reset_at", res->quota.reset_at);
+    fields_put_int(&quota, "limit", res->quota.limit);
+    fields_put_int(&quota, "remaining", res->quota.remaining);
+    fields_put_number(&quota, "reset_at", res->quota.reset_at);
 }
 
 int result_encode(struct schemas *ss, const struct result *res, struct buf *out)
@@ -132,68 +50,30 @@ int result_encode(struct schemas *ss, const struct result *res, struct buf *out)
     struct filling f = {.hint = 0};
 
     avro_begin(sc, &f.rec);
-    put_text(&f, "command_id", res->command_id);
-    put_text(&f, "operation", res->operation);
-    put_text(&f, "outcome", str_of(outcome_names[res->outcome]));
-    put_int(&f, "http_status", res->http_status);
-    put_optional(&f, "resource_id", res->resource_id);
-    put_optional(&f, "response", res->response);
-    put_bytes(&f, "content", res->content);
-    put_optional(&f, "content_type", res->content_type);
-    put_boolean(&f, "truncated", res->truncated);
+    fields_put_text(&f, "command_id", res->command_id);
+    fields_put_text(&f, "operation", res->operation);
+    fields_put_text(&f, "outcome", str_of(outcome_names[res->outcome]));
+    fields_put_int(&f, "http_status", res->http_status);
+    fields_put_optional(&f, "resource_id", res->resource_id);
+    fields_put_optional(&f, "response", res->response);
+    fields_put_bytes(&f, "content", res->content);
+    fields_put_optional(&f, "content_type", res->content_type);
+    fields_put_boolean(&f, "truncated", res->truncated);
     put_error(&f, res);
-    put_int(&f, "attempts", res->attempts);
-    put_number(&f, "items", res->items);
-    put_number(&f, "pages", res->pages);
-    put_boolean(&f, "replayed", res->replayed);
-    put_boolean(&f, "recovered", res->recovered);
-    put_number(&f, "received_at", res->received_at);
-    put_number(&f, "started_at", res->started_at);
-    put_number(&f, "finished_at", res->finished_at);
+    fields_put_int(&f, "attempts", res->attempts);
+    fields_put_number(&f, "items", res->items);
+    fields_put_number(&f, "pages", res->pages);
+    fields_put_boolean(&f, "replayed", res->replayed);
+    fields_put_boolean(&f, "recovered", res->recovered);
+    fields_put_number(&f, "received_at", res->received_at);
+    fields_put_number(&f, "started_at", res->started_at);
+    fields_put_number(&f, "finished_at", res->finished_at);
     put_quota(&f, res);
-    put_optional(&f, "source_topic", res->source_topic);
-    put_int(&f, "source_partition", res->source_partition);
-    put_number(&f, "source_offset", res->source_offset);
-    put_optional(&f, "request_digest", res->request_digest);
+    fields_put_optional(&f, "source_topic", res->source_topic);
+    fields_put_int(&f, "source_partition", res->source_partition);
+    fields_put_number(&f, "source_offset", res->source_offset);
+    fields_put_optional(&f, "request_digest", res->request_digest);
     return avro_encode(ss, sc, out);
-}
-
-/* A record being read, field after field; `rc` is -1 once one had another type. */
-struct reading {
-    struct cell rec;
-    size_t hint;
-    struct arena *a;
-    int rc;
-};
-
-static struct str get_text(struct reading *r, const char *name)
-{
-    struct cell c;
-    struct str s = STR_NULL;
-
-    if (cell_field(&r->rec, name, &r->hint, &c) && cell_string(&c, r->a, &s) != 0)
-        r->rc = -1;
-    return s;
-}
-
-static int64_t get_number(struct reading *r, const char *name)
-{
-    struct cell c;
-    int64_t n = NO_NUMBER;
-
-    if (cell_field(&r->rec, name, &r->hint, &c) && cell_long(&c, &n) != 0)
-        r->rc = -1;
-    return n;
-}
-
-static bool get_boolean(struct reading *r, const char *name)
-{
-    struct cell c;
-    bool b = false;
-
-    if (cell_field(&r->rec, name, &r->hint, &c) && cell_boolean(&c, &b) != 0)
-        r->rc = -1;
-    return b;
 }
 
 static int outcome_of(struct str name, enum outcome *out)
@@ -222,22 +102,24 @@ int result_decode(struct schemas *ss, struct str value, struct arena *a,
         return -1;
     if (!str_is(str_of(sc->full_name), "front.Result"))
         return err_input(e, "RecordUnknown", "no front.Result");
-    out->command_id = get_text(&r, "command_id");
-    if (outcome_of(get_text(&r, "outcome"), &out->outcome) != 0)
+    out->command_id = fields_get_text(&r, "command_id");
+    if (outcome_of(fields_get_text(&r, "outcome"), &out->outcome) != 0)
         r.rc = -1;
-    out->http_status = get_number(&r, "http_status");
-    out->resource_id = get_text(&r, "resource_id");
-    out->response = get_text(&r, "response");
+    out->http_status = fields_get_number(&r, "http_status");
+    out->resource_id = fields_get_text(&r, "resource_id");
+    out->response = fields_get_text(&r, "response");
     if (cell_field(&r.rec, "error", &r.hint, &error)) {
         struct reading inner = {.rec = error, .a = a};
-        out->error.kind = get_text(&inner, "kind");
+        out->error.kind = fields_get_text(&inner, "kind");
     }
-    out->replayed = get_boolean(&r, "replayed");
-    out->recovered = get_boolean(&r, "recovered");
-    out->source_topic = get_text(&r, "source_topic");
-    out->source_partition = get_number(&r, "source_partition");
-    out->source_offset = get_number(&r, "source_offset");
-    out->request_digest = get_text(&r, "request_digest");
+    out->items = fields_get_number(&r, "items");
+    out->pages = fields_get_number(&r, "pages");
+    out->replayed = fields_get_boolean(&r, "replayed");
+    out->recovered = fields_get_boolean(&r, "recovered");
+    out->source_topic = fields_get_text(&r, "source_topic");
+    out->source_partition = fields_get_number(&r, "source_partition");
+    out->source_offset = fields_get_number(&r, "source_offset");
+    out->request_digest = fields_get_text(&r, "request_digest");
     return r.rc == 0 ? 0 : err_input(e, "BadValue", "a field of another type");
 }
 

@@ -46,8 +46,8 @@ struct result {
 int result_encode(struct schemas *ss, const struct result *res, struct buf *out);
 
 /* Reads back what a repeated command is answered from: ids, outcome, status, response,
- * error kind, source, digest, replayed, recovered; the rest is as absent. Texts live in
- * the arena. -1: no front.Result that can be read. */
+ * error kind, source, digest, items, pages, replayed, recovered; the rest is as absent.
+ * Texts live in the arena. -1: no front.Result that can be read. */
 int result_decode(struct schemas *ss, struct str value, struct arena *a,
                   struct result *out, struct err *e);
 
