@@ -58,7 +58,7 @@ void answer_call(struct engine *en, struct slot *slot, const struct http_call *c
         res.pages = 1;
         res.resource_id = STR_NULL;
     }
-    if (items_stream(en, slot->op) && answered)
+    if (slot->streams && answered)
         res.items = (int64_t)slot->items.n;
     finish_result(en, slot, &res);
 }

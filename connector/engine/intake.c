@@ -10,6 +10,7 @@ static void accept_record(struct engine *en, struct part *part, struct kafka_rec
 static void open_slot(struct engine *en, struct slot *slot);
 static void refuse(struct slot *slot, const char *kind, const char *text);
 static void found_armed(struct engine *en, struct slot *slot);
+static bool know_items_topic(struct engine *en, struct slot *slot);
 static void name_slot(struct engine *en, struct slot *slot);
 static int decode(struct engine *en, struct slot *slot, struct err *e);
 static int check_reply(struct engine *en, struct slot *slot, struct err *e);
@@ -174,10 +175,29 @@ void intake_ready(struct engine *en, struct slot *slot)
         answer_error(en, slot, REJECTED, slot->refusal, slot->refusal_text);
         return;
     }
+    if (!know_items_topic(en, slot))
+        return;
     if (slot->found_armed)
         found_armed(en, slot);
     else if (repeats_look(en, slot) == REPEAT_NO)
         dispatch_want(en, slot);
+}
+
+/* False: it waits for what is known of the topic that its rows go to. */
+static bool know_items_topic(struct engine *en, struct slot *slot)
+{
+    const char *name = NULL;
+    if (slot->items_known || !items_stream(en, slot->op))
+        return true;
+    enum topic_answer answer = items_topic(en, slot->op, &name);
+    if (answer == TOPIC_ASKED) {
+        if (slot->state == SLOT_QUEUED)
+            slot_move(en, slot, SLOT_TOPIC);
+        return false;
+    }
+    slot->items_known = true;
+    slot->streams = answer == TOPIC_OK;
+    return true;
 }
 
 /* What its former owner sent has ended when the lease that its string says is over,

@@ -357,6 +357,9 @@ void walk_slim(struct engine *en, struct job *job, size_t output);
 enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
 enum topic_answer topic_ask(struct engine *en, struct str name, const char **interned,
                             int32_t *partitions, int64_t *max_bytes);
+/* Where this list's rows go (items.c). */
+enum topic_answer items_topic(struct engine *en, const struct op *op,
+                              const char **interned);
 void topics_answered(struct engine *en, const struct kafka_event *ev);
 void topics_free(struct engine *en);
 

@@ -14,6 +14,22 @@ bool items_stream(const struct engine *en, const struct op *op)
            op->list && op->resource != NULL && op->method == HTTP_GET;
 }
 
+enum topic_answer items_topic(struct engine *en, const struct op *op,
+                              const char **interned)
+{
+    int64_t max_bytes;
+    int32_t partitions;
+    char *name = mem_printf("%s%s", en->o.resources_prefix, op->resource);
+    enum topic_answer answer =
+        topic_ask(en, str_of(name), interned, &partitions, &max_bytes);
+
+    if (answer == TOPIC_MISSING)
+        log_warn("items.topic", "topic %s is missing: %s answers its first page only",
+                 name, op->name);
+    mem_free(name);
+    return answer;
+}
+
 int items_read(struct engine *en, const struct items_of *of, struct str body,
                int64_t most, struct arena *a, struct items *out, struct err *e)
 {

@@ -25,7 +25,7 @@ struct items {
     size_t bytes; /* of their values */
 };
 
-/* Does this list's answer become records, and a job when it is long? */
+/* May this list's rows become records, and the list a job when it is long? */
 bool items_stream(const struct engine *en, const struct op *op);
 /* A page's body as records of the resource's topic, `most` at the most (-1: all). Nothing
  * of the body is borrowed. -1: it is no list. */

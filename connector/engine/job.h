@@ -42,6 +42,7 @@ struct job {
     struct job_record rec;
     bool stray;     /* no job: a request to cancel one that has ended */
     bool bad;       /* its record cannot be read */
+    bool other;     /* another connector's: not run here */
     bool cancel;    /* was asked for */
     bool cancelled; /* ... and is answered by the tick that is prepared */
 

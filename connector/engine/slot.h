@@ -112,6 +112,8 @@ struct slot {
     size_t result_len;
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
+    bool items_known;        /* whether the topic of the list's rows is there: */
+    bool streams;            /* it is */
     struct items items;      /* of a list's first page */
     bool became_job;         /* its result comes later: no outputs but ... */
     struct kafka_output job; /* ... the items and this record of it */

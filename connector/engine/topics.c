@@ -1,5 +1,6 @@
-/* Reply topics: a topic a user names is asked for by metadata before its command starts,
- * and again after 60 s: nothing unknown enters a tick. */
+/* Topics that are not known from the start, of replies and of rows: each is asked for by
+ * metadata before a command starts that needs it, and again after 60 s: nothing unknown
+ * enters a tick. */
 #include "base/map.h"
 #include "engine/internal.h"
 
@@ -58,8 +59,9 @@ void topics_answered(struct engine *en, const struct kafka_event *ev)
     struct slot *slot, *next;
     for (slot = TAILQ_FIRST(&en->lists[SLOT_TOPIC]); slot != NULL; slot = next) {
         next = TAILQ_NEXT(slot, link);
-        if (str_is(slot->headers.reply_topic, info->name))
-            intake_ready(en, slot);
+        bool rows = !slot->items_known && items_stream(en, slot->op);
+        if (rows || str_is(slot->headers.reply_topic, info->name))
+            intake_ready(en, slot); /* it asks again for what it still does not know */
     }
 }
 

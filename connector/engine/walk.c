@@ -13,6 +13,7 @@
 enum {
     RESTARTS_MAX = 10,
     TOPIC_AGAIN_MS = 100,
+    TOPIC_MISSING_MS = 10000,
     TOKEN_MAX_BYTES = 8192,
     UNAUTHORIZED_AGAIN_MS = 60000,
     OUTPUTS_BESIDE = 4, /* result, reply, two tombstones; or the record */
@@ -51,7 +52,7 @@ bool walk_first(struct engine *en, struct slot *slot, const struct http_call *ht
         str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
                             slot->rec.at.partition, (long long)slot->offset))};
 
-    if (!items_stream(en, slot->op))
+    if (!slot->streams)
         return false;
     if (http->end == HTTP_TOO_LARGE) {
         answer_call(en, slot, http, FAILED, "too-large",
@@ -195,7 +196,18 @@ void walk_fresh(struct job *job)
     job->first_try = 0;
 }
 
-/* The request for its next page; NULL: it has ended instead. */
+static bool topic_known(struct engine *en, struct job *job)
+{
+    const char *name;
+    enum topic_answer answer = items_topic(en, job->op, &name);
+
+    if (answer != TOPIC_OK)
+        job_wait(en, job,
+                 en->now + (answer == TOPIC_ASKED ? TOPIC_AGAIN_MS : TOPIC_MISSING_MS));
+    return answer == TOPIC_OK;
+}
+
+/* The request for its next page; NULL: it waits, or has ended instead. */
 const struct request *walk_request(struct engine *en, struct job *job)
 {
     struct err e = ERR_INIT;
@@ -205,11 +217,13 @@ const struct request *walk_request(struct engine *en, struct job *job)
                  "the deadline passed before the list ended");
         return NULL;
     }
+    job->op = op_find(job->rec.operation);
+    if (items_stream(en, job->op) && !topic_known(en, job))
+        return NULL;
     if (job->first_try == 0)
         job->first_try = en->now;
     if (job->req != NULL)
         return job->req;
-    job->op = op_find(job->rec.operation);
     job->cmd = arena_zalloc(&job->page_arena, sizeof *job->cmd);
     *job->cmd = command_of(&job->rec, &job->page_arena);
     job->req = arena_zalloc(&job->page_arena, sizeof *job->req);
