@@ -2,6 +2,7 @@
 is killed meanwhile. Items are known by their keys."""
 
 import collections
+import json
 import time
 import unittest
 import urllib.parse
@@ -141,14 +142,38 @@ class Lists(OnStage):
 class Cancelled(OnStage):
     rows, delay_s = 100_000, 0.1
 
-    def test_by_a_record(self):
-        self.stage.start()
+    def begun(self):
+        """The connector and the job's id, when its third page was asked for."""
+        connector = self.stage.start()
         place = self.stage.command("endless", "list-contacts")
         self.stage.flush()
         wait_for("page 3", lambda: self.calls() > 3)
-        job = f"{self.stage.commands}/{place[0][0]}/{place[0][1]}"
+        return connector, place[0][0], f"{self.stage.commands}/{place[0][0]}/{place[0][1]}"
+
+    def jobs(self, connector, *arguments):
+        return stage.run("jobs", *arguments, "-c", str(connector.conf))
+
+    def test_by_a_record(self):
+        _, partition, job = self.begun()
         self.stage.producer.produce(self.stage.jobs_topic, b"please", f"{job}/cancel",
-                                    partition=place[0][0])
+                                    partition=partition)
+        self.assert_cancelled()
+
+    def test_by_the_command_line(self):
+        connector, _, job = self.begun()
+        said = self.jobs(connector)
+        self.assertRegex(said.stdout, rf"^{job}  list-contacts  \d+ pages?, \d+ items\n$")
+        row = json.loads(self.jobs(connector, "--json").stdout)
+        self.assertEqual((row["job_id"], row["command_id"]), (job, "endless"))
+        self.assertEqual(self.jobs(connector, "cancel", job).returncode, 0)
+        self.assert_cancelled()
+        self.assertEqual(self.jobs(connector).stdout, "")
+        late = self.jobs(connector, "cancel", job)
+        self.assertEqual(late.returncode, 1)
+        self.assertIn("no list", late.stderr)
+        self.assertEqual(self.jobs(connector, "stop", job).returncode, 2)
+
+    def assert_cancelled(self):
         result = self.stage.answer("endless")
         self.assertEqual((result.outcome, result.error["kind"]), ("CANCELLED", "cancelled"))
         self.assertEqual(result.items, len(self.item_keys()))
