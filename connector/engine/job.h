@@ -53,6 +53,7 @@ struct job {
     size_t n_outputs, bytes;
     struct str next;        /* rec, encoded, as the tick leaves it; ptr NULL: it ends */
     enum outcome outcome;   /* when it ends; so these: */
+    bool asks;              /* WAITING for what is known of a topic */
     bool slimmed;           /* its result was made smaller already */
     bool ending;            /* its result waits for what is known of the reply topic */
     struct result *res;     /* its error */

@@ -283,7 +283,7 @@ static void came_tombstone(struct engine *en, struct part *part, struct job *job
     else if (job->state == JOB_TICKING && job->next.ptr == NULL)
         job->gone = true;
     else
-        foreign(en, job, "a record that deletes it");
+        foreign(en, job, "the deletion");
 }
 
 static void came_cancel(struct engine *en, struct part *part, struct str key)
@@ -472,6 +472,7 @@ static void leave_list(struct engine *en, struct job *job, enum job_state to)
 void job_move(struct engine *en, struct job *job, enum job_state to)
 {
     timer_cancel(&en->timers, &job->timer);
+    job->asks = false;
     leave_list(en, job, to);
     TAILQ_INSERT_TAIL(&en->jobs[to], job, link);
 }
@@ -486,6 +487,17 @@ void job_wait(struct engine *en, struct job *job, int64_t at_ms)
 {
     job_move(en, job, JOB_WAITING);
     timer_set(&en->timers, &job->timer, at_ms);
+}
+
+void jobs_topic_answered(struct engine *en)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&en->jobs[JOB_WAITING]); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, link);
+        if (job->asks)
+            wait_over(&job->timer);
+    }
 }
 
 static void wait_over(struct timer *t)

@@ -63,6 +63,7 @@ void topics_answered(struct engine *en, const struct kafka_event *ev)
         if (rows || str_is(slot->headers.reply_topic, info->name))
             intake_ready(en, slot); /* it asks again for what it still does not know */
     }
+    jobs_topic_answered(en);
 }
 
 void topics_free(struct engine *en)

@@ -12,7 +12,7 @@
 
 enum {
     RESTARTS_MAX = 10,
-    TOPIC_AGAIN_MS = 100,
+    TOPIC_AGAIN_MS = 1000,
     TOPIC_MISSING_MS = 10000,
     TOKEN_MAX_BYTES = 8192,
     UNAUTHORIZED_AGAIN_MS = 60000,
@@ -204,6 +204,7 @@ static bool topic_known(struct engine *en, struct job *job)
     if (answer != TOPIC_OK)
         job_wait(en, job,
                  en->now + (answer == TOPIC_ASKED ? TOPIC_AGAIN_MS : TOPIC_MISSING_MS));
+    job->asks = answer == TOPIC_ASKED;
     return answer == TOPIC_OK;
 }
 
@@ -452,6 +453,7 @@ void walk_close(struct engine *en, struct job *job)
             topic_ask(en, job->rec.reply_topic, &topic, &partitions, &max_bytes);
         if (known == TOPIC_ASKED) {
             job_wait(en, job, en->now + TOPIC_AGAIN_MS);
+            job->asks = true;
             return;
         }
         if (known == TOPIC_MISSING || job->rec.reply_partition >= partitions)
