@@ -82,6 +82,7 @@ int cli_ops(struct cli *c);
 int cli_schema(struct cli *c);
 int cli_send(struct cli *c);
 int cli_tail(struct cli *c);
+int cli_jobs(struct cli *c);
 int cli_internal(struct cli *c);
 
 void cli_print_version(FILE *out);

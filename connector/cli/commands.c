@@ -38,6 +38,10 @@ static const struct cli_flag tail_flags[] = {
     {"id", 0, "ID", false, "this command or event only"},
 };
 
+static const struct cli_flag jobs_flags[] = {
+    {"json", 0, NULL, false, "one front.Job as JSON a line"},
+};
+
 const struct cli_command cli_commands[] = {
     {"run", "", "the connector: commands from Kafka to Front, one result each",
      "SIGTERM lets running requests end, the second ends at once.", NULL, 0, 0, 0,
@@ -63,6 +67,9 @@ const struct cli_command cli_commands[] = {
      "read a topic as JSON lines",
      "Each line has topic, partition, offset, ts, key, headers and payload.", tail_flags,
      COUNT(tail_flags), 1, 1, cli_tail, false},
+    {"jobs", "[--json] | cancel ID", "the lists that go on after their first page",
+     "An ID is where the command lies: TOPIC/PARTITION/OFFSET.", jobs_flags,
+     COUNT(jobs_flags), 0, 2, cli_jobs, false},
     {"internal", "print-sample | print-settings-markdown",
      "what the build makes from the tables", NULL, NULL, 0, 1, 1, cli_internal, true},
 };

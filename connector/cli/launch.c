@@ -34,6 +34,7 @@ static void fill_kafka(struct launch *l, const struct settings *s)
 {
     l->outputs[0] = s->results_topic;
     l->outputs[1] = s->dead_letters_topic;
+    l->outputs[2] = s->jobs_topic;
     l->kafka = (struct kafka_options){
         .bootstrap = s->kafka_bootstrap_servers,
         .all = s->kafka,
@@ -45,6 +46,7 @@ static void fill_kafka(struct launch *l, const struct settings *s)
         .exactly_once = s->delivery == DELIVERY_EXACTLY_ONCE,
         .topics = (const char *const *)s->commands_topics.items,
         .n_topics = s->commands_topics.n,
+        .jobs_topic = s->jobs_topic,
         .outputs = l->outputs,
         .n_outputs = sizeof(l->outputs) / sizeof(l->outputs[0]),
         .topics_create = s->topics_create,
@@ -80,6 +82,8 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .max_pending_bytes = s->commands_max_pending_bytes,
         .results_topic = s->results_topic,
         .dead_letters_topic = s->dead_letters_topic,
+        .jobs_topic = s->jobs_topic,
+        .jobs_max_running = s->jobs_max_running,
         .resources_prefix = s->resources_topic_prefix,
         .reply_allowed = l->reply_allowed,
         .results_max_bytes = s->results_max_bytes,

@@ -12,7 +12,7 @@ struct launch {
     struct kafka_options kafka;
     struct http_client_options http;
     struct engine_options engine;
-    const char *outputs[2];
+    const char *outputs[3];
     int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
 };

@@ -62,6 +62,17 @@ struct topic_set {
 static const char *topic_check = "topic";
 static const char *items_check = "lists";
 
+/* Of each job only the newest record counts. The active segment is never cleaned and
+ * rolls on a write only, so segments are short; without a longest lag tombstones would
+ * stay as long as nothing else is dirty. */
+static const struct kafka_topic_config jobs_configs[] = {
+    {"segment.ms", "600000"},
+    {"segment.bytes", "16777216"},
+    {"min.cleanable.dirty.ratio", "0.1"},
+    {"max.compaction.lag.ms", "3600000"},
+    {"delete.retention.ms", "86400000"},
+};
+
 static int topic_set_ask(struct preflight *p, struct topic_set *ts)
 {
     struct err e = ERR_INIT;
@@ -119,13 +130,17 @@ static int create_missing(struct preflight *p, struct topic_set *ts, size_t from
     int ret = 0;
 
     for (size_t i = from; i < to; i++) {
-        bool as_wide = strcmp(ts->infos[i].topic, p->s->results_topic) == 0;
+        bool jobs = strcmp(ts->infos[i].topic, p->s->jobs_topic) == 0;
+        bool as_wide = jobs || strcmp(ts->infos[i].topic, p->s->results_topic) == 0;
 
         if (is_missing(&ts->infos[i]))
             topics[n++] = (struct kafka_new_topic){
                 .topic = ts->infos[i].topic,
                 .partitions = as_wide ? ts->most : (int32_t)p->s->topics_partitions,
                 .replication = (int32_t)p->s->topics_replication_factor,
+                .compacted = jobs,
+                .configs = jobs_configs,
+                .n_configs = jobs ? sizeof(jobs_configs) / sizeof(jobs_configs[0]) : 0,
             };
     }
     if (n > 0) {
@@ -141,7 +156,7 @@ static int create_missing(struct preflight *p, struct topic_set *ts, size_t from
     return ret;
 }
 
-/* The command topics first: the results get as many partitions. */
+/* The command topics first: results and jobs get as many partitions. */
 static int create_all(struct preflight *p, struct topic_set *ts)
 {
     if (create_missing(p, ts, 0, ts->n_commands) != 0)
@@ -167,9 +182,22 @@ static void judge_results(struct preflight *p, const struct topic_set *ts,
                       (long long)room, (long long)p->s->results_max_bytes);
 }
 
+static void judge_jobs(struct preflight *p, const struct topic_set *ts,
+                       const struct kafka_topic_info *info)
+{
+    if (info->partitions != ts->most)
+        preflight_say(
+            p, CHECK_WARN, topic_check, info->topic,
+            "give it as many partitions: a list then goes on where its command came",
+            "has %d partitions, the command topic %d: a list may go on at another "
+            "instance",
+            (int)info->partitions, (int)ts->most);
+}
+
 static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
 {
     const struct kafka_topic_info *info = &ts->infos[i];
+    bool jobs = strcmp(info->topic, p->s->jobs_topic) == 0;
 
     if (info->error[0]) {
         size_t own = strlen(info->topic);
@@ -178,6 +206,7 @@ static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
 
         preflight_say(p, CHECK_FAIL, topic_check, info->topic,
                       i < ts->n_commands ? "allow Read and Describe on it"
+                      : jobs             ? "allow Read, Write and Describe on it"
                                          : "allow Write and Describe on it",
                       "%s", info->error + (named ? own + 2 : 0));
     } else if (info->partitions == 0 && p->s->topics_create) {
@@ -191,6 +220,8 @@ static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
                       (int)info->partitions);
         if (i == ts->n_commands)
             judge_results(p, ts, info);
+        if (jobs)
+            judge_jobs(p, ts, info);
     }
 }
 
@@ -202,12 +233,14 @@ static void take_counts(struct preflight *p, const struct topic_set *ts)
     for (size_t i = 0; i < ts->n_commands; i++)
         p->launch->commands_partitions[i] = ts->infos[i].partitions;
     p->launch->engine.results_partitions = results->partitions;
+    p->launch->engine.jobs_partitions = ts->infos[ts->n - 1].partitions;
     p->launch->engine.results_record_max_bytes = results->max_message_bytes;
 }
 
 int preflight_topics(struct preflight *p)
 {
     const struct kafka_options *o = &p->launch->kafka;
+    /* jobs are the last of the outputs */
     struct topic_set ts = {.n = o->n_topics + o->n_outputs, .n_commands = o->n_topics};
     size_t failed = p->failed;
 

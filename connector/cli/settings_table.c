@@ -22,8 +22,6 @@ static const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char later_attachments[] = "commands with attachments are rejected";
 static const char later_events[] = "events are not received yet";
-static const char later_jobs[] =
-    "a list of several pages answers its first page, and produces no items";
 static const char later_registry[] = "schema registries are not used yet";
 static const char later_sync[] = "syncs do not run yet";
 
@@ -163,8 +161,7 @@ const struct setting_row settings_rows[] = {
     {"events.topic", SETTING_TEXT, "front.events", NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(events_topic), "Topics", "What happened in Front.", later_events},
     {"jobs.topic", SETTING_TEXT, "front.jobs", NULL, 0, 0, NULL, IMPORTANCE_LOW,
-     AT(jobs_topic), "Topics", "Where the progress of lists and syncs is kept.",
-     later_jobs},
+     AT(jobs_topic), "Topics", "Where the progress of lists and syncs is kept.", NULL},
     {"resources.topic.prefix", SETTING_TEXT, "front.", NULL, 0, 0, NULL,
      IMPORTANCE_MEDIUM, AT(resources_topic_prefix), "Topics",
      "Before the name of a resource (contacts, tags, ...): the topic its rows go to.",
@@ -204,7 +201,7 @@ const struct setting_row settings_rows[] = {
 
     {"jobs.max.running", SETTING_INT, "4", "jobs", 1, 1000, NULL, IMPORTANCE_LOW,
      AT(jobs_max_running), "Lists and syncs",
-     "Lists and syncs running at once, per instance.", later_jobs},
+     "Lists and syncs running at once, per instance.", NULL},
     {"sync.", SETTING_PREFIX, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM, AT(sync_pairs),
      "Lists and syncs",
      "sync.<name>.operation, .every.ms, .params.<param>, .cursor (none or "

@@ -431,6 +431,7 @@ struct job *jobs_add_stray(struct engine *en, struct part *part, struct str id);
 void jobs_free(struct engine *en, struct job *job);
 void job_move(struct engine *en, struct job *job, enum job_state to);
 void job_move_back(struct engine *en, struct job *job, enum job_state to);
+void jobs_topic_answered(struct engine *en); /* whoever waits for one asks again */
 void job_wait(struct engine *en, struct job *job, int64_t at_ms);
 
 /* walk.c */

@@ -44,6 +44,7 @@ struct job {
     struct job_record rec;
     bool stray;     /* no job: a request to cancel one that has ended */
     bool bad;       /* its record cannot be read */
+    bool other;     /* another connector's: not run here */
     bool cancel;    /* was asked for */
     bool cancelled; /* ... and is answered by the tick that is prepared */
 
@@ -55,6 +56,7 @@ struct job {
     size_t n_outputs, bytes;
     struct str next;        /* rec, encoded, as the tick leaves it; ptr NULL: it ends */
     enum outcome outcome;   /* when it ends; so these: */
+    bool asks;              /* WAITING for what is known of a topic */
     bool slimmed;           /* its result was made smaller already */
     bool ending;            /* its result waits for what is known of the reply topic */
     struct result *res;     /* its error */

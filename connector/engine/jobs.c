@@ -46,6 +46,7 @@ static void settle(struct engine *en, struct part *part);
 static void go_live(struct engine *en, struct part *part);
 static void cancel(struct engine *en, struct job *job);
 static void wait_over(struct timer *t);
+static bool is_other(const struct engine *en, const struct job_record *jr);
 
 void jobs_open(struct engine *en, struct part *part)
 {
@@ -171,7 +172,7 @@ static void go_live(struct engine *en, struct part *part)
     HASH_ITER (hh, part->jobs->table, job, tmp) {
         if (job->stray)
             walk_forget(en, job);
-        else if (job->cancel)
+        else if (job->cancel && !job->other)
             cancel(en, job);
     }
     log_info("jobs.taken", "%s/%d: %u job(s) taken over", part->at.topic,
@@ -256,8 +257,9 @@ static void came_record(struct engine *en, struct part *part,
     if (job_record_decode(en->ss, rec->value, &a, &jr, &e) != 0) {
         log_warn("jobs.foreign", "%s/%d at offset %lld: passed over, %s", part->at.topic,
                  part->at.partition, (long long)rec->offset, e.text);
-    } else if (job == NULL) {
-        job = job_new(en, part, rec->key);
+    } else if (job == NULL || job->other) {
+        if (job == NULL)
+            job = job_new(en, part, rec->key);
         job->bad = !adopt(en, job, rec->value);
     } else if (jr.seq == job->rec.seq + 1 && job->state == JOB_TICKING &&
                job->next.ptr != NULL) {
@@ -275,12 +277,13 @@ static void came_tombstone(struct engine *en, struct part *part, struct job *job
     (void)part;
     if (job == NULL)
         return;
-    if (job->state == JOB_ENDED || (job->stray && job->state != JOB_TICKING))
+    if (job->state == JOB_ENDED || job->other ||
+        (job->stray && job->state != JOB_TICKING))
         jobs_free(en, job);
     else if (job->state == JOB_TICKING && job->next.ptr == NULL)
         job->gone = true;
     else
-        foreign(en, job, "a record that deletes it");
+        foreign(en, job, "the deletion");
 }
 
 static void came_cancel(struct engine *en, struct part *part, struct str key)
@@ -291,7 +294,7 @@ static void came_cancel(struct engine *en, struct part *part, struct str key)
         struct job *stray = jobs_add_stray(en, part, without_cancel(key));
         if (stray != NULL)
             walk_forget(en, stray);
-    } else if (!job->cancel) {
+    } else if (!job->cancel && !job->other) {
         job->cancel = true;
         cancel(en, job);
     }
@@ -370,7 +373,7 @@ void jobs_turn(struct engine *en)
     for (job = TAILQ_FIRST(&en->jobs[JOB_QUEUED]);
          job != NULL && (int64_t)running < en->o.jobs_max_running; job = next) {
         next = TAILQ_NEXT(job, link);
-        if (job->part->state != PART_LIVE || job->stray || job->bad ||
+        if (job->part->state != PART_LIVE || job->stray || job->bad || job->other ||
             !str_is(job->rec.kind, "list"))
             continue;
         walk_fresh(job);
@@ -470,6 +473,7 @@ static void leave_list(struct engine *en, struct job *job, enum job_state to)
 void job_move(struct engine *en, struct job *job, enum job_state to)
 {
     timer_cancel(&en->timers, &job->timer);
+    job->asks = false;
     leave_list(en, job, to);
     TAILQ_INSERT_TAIL(&en->jobs[to], job, link);
 }
@@ -484,6 +488,17 @@ void job_wait(struct engine *en, struct job *job, int64_t at_ms)
 {
     job_move(en, job, JOB_WAITING);
     timer_set(&en->timers, &job->timer, at_ms);
+}
+
+void jobs_topic_answered(struct engine *en)
+{
+    struct job *job, *next;
+
+    for (job = TAILQ_FIRST(&en->jobs[JOB_WAITING]); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, link);
+        if (job->asks)
+            wait_over(&job->timer);
+    }
 }
 
 static void wait_over(struct timer *t)
@@ -515,14 +530,26 @@ static struct str without_cancel(struct str key)
     return (struct str){key.ptr, key.len - n};
 }
 
+/* Of a command topic that is not ours: another connector uses this jobs topic too, and
+ * what it writes is only looked at. */
+static bool is_other(const struct engine *en, const struct job_record *jr)
+{
+    for (size_t i = 0; i < en->o.n_commands_topics; i++)
+        if (str_is(jr->source_topic, en->o.commands_topics[i]))
+            return false;
+    return jr->source_topic.ptr != NULL;
+}
+
 /* False: it is no job that we know how to run. */
 static bool adopt(struct engine *en, struct job *job, struct str value)
 {
     struct err e = ERR_INIT;
 
     arena_reset(&job->arena);
-    if (job_record_decode(en->ss, value, &job->arena, &job->rec, &e) == 0)
+    if (job_record_decode(en->ss, value, &job->arena, &job->rec, &e) == 0) {
+        job->other = is_other(en, &job->rec);
         return true;
+    }
     log_warn("jobs.unreadable", "job %s: %s", job->key, e.text);
     return false;
 }

@@ -67,6 +67,7 @@ void topics_answered(struct engine *en, const struct kafka_event *ev)
         if (slot->topic_asked == info->topic.name)
             intake_ready(en, slot);
     }
+    jobs_topic_answered(en);
 }
 
 void topic_forget(struct engine *en, const char *name)

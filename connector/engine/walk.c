@@ -13,7 +13,8 @@
 
 enum {
     RESTARTS_MAX = 10,
-    TOPIC_AGAIN_MS = 100,
+    TOPIC_AGAIN_MS = 1000,
+    TOPIC_MISSING_MS = 10000,
     UNAUTHORIZED_AGAIN_MS = 60000,
     OUTPUTS_BESIDE = 4, /* result, reply, two tombstones; or the record */
     RECORD_MAX_BYTES = 4 * 1024 * 1024
@@ -129,7 +130,7 @@ void walk_fresh(struct job *job)
     job->first_try = 0;
 }
 
-/* The request for its next page; NULL: it has ended instead. */
+/* The request for its next page; NULL: it waits, or has ended instead. */
 const struct request *walk_request(struct engine *en, struct job *job)
 {
     struct err e = ERR_INIT;
@@ -156,7 +157,7 @@ const struct request *walk_request(struct engine *en, struct job *job)
     return knows_topic(en, job) ? job->req : NULL;
 }
 
-/* False: it waits, or has ended. */
+/* False: it waits for it. */
 static bool knows_topic(struct engine *en, struct job *job)
 {
     switch (list_topic(en, NULL, job->op, &job->items_topic)) {
@@ -164,10 +165,12 @@ static bool knows_topic(struct engine *en, struct job *job)
         return true;
     case TOPIC_ASKED:
         job_wait(en, job, en->now + TOPIC_AGAIN_MS);
+        job->asks = true;
         return false;
     case TOPIC_MISSING:
-        walk_end(en, job, FAILED, "topic-missing",
+        log_warn("jobs.waiting", "job %s waits: %s", job->key,
                  list_topic_why(en, job->op, job->items_topic, &job->page_arena));
+        job_wait(en, job, en->now + TOPIC_MISSING_MS);
         return false;
     }
     abort();
@@ -388,6 +391,7 @@ void walk_close(struct engine *en, struct job *job)
             topic_ask(en, NULL, job->rec.reply_topic, false, &topic);
         if (known == TOPIC_ASKED) {
             job_wait(en, job, en->now + TOPIC_AGAIN_MS);
+            job->asks = true;
             return;
         }
         if (known == TOPIC_MISSING || job->rec.reply_partition >= topic->partitions)

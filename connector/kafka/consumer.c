@@ -87,9 +87,11 @@ struct consumer *consumer_new(struct loop *lo, const struct kafka_options *o,
     c->loop = lo;
     c->watch = watch;
     c->instance_id = mem_strdup(o->instance_id);
-    c->topics = mem_array(o->n_topics, sizeof(c->topics[0]));
+    c->topics = mem_array(o->n_topics + 1, sizeof(c->topics[0]));
     for (i = 0; i < o->n_topics; i++)
         c->topics[c->n_topics++] = mem_strdup(o->topics[i]);
+    if (o->jobs_topic != NULL)
+        c->topics[c->n_topics++] = mem_strdup(o->jobs_topic);
     c->wake_fd = loop_wake_fd(lo, wake_up, c, e);
     if (c->wake_fd < 0) {
         rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

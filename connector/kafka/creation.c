@@ -76,6 +76,9 @@ static rd_kafka_NewTopic_t *new_topic(const struct kafka_new_topic *topic, struc
     else if (topic->compacted)
         /* Refuses an empty name only. */
         (void)rd_kafka_NewTopic_set_config(row, "cleanup.policy", "compact");
+    for (size_t i = 0; row != NULL && i < topic->n_configs; i++)
+        (void)rd_kafka_NewTopic_set_config(row, topic->configs[i].name,
+                                           topic->configs[i].value);
     return row;
 }
 

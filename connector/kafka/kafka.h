@@ -19,6 +19,7 @@ struct kafka_options {
     bool exactly_once;         /* false: at-least-once behind the same tick interface */
     const char *const *topics; /* to subscribe */
     size_t n_topics;
+    const char *jobs_topic; /* subscribed too; NULL: none */
     /* Topics the ticks write to: their handles are made before the first tick. */
     const char *const *outputs;
     size_t n_outputs;
@@ -65,6 +66,10 @@ struct kafka_new_topic {
     int32_t partitions;  /* -1: broker default */
     int32_t replication; /* -1: broker default */
     bool compacted;
+    const struct kafka_topic_config {
+        const char *name, *value;
+    } * configs; /* beside that */
+    size_t n_configs;
 };
 int kafka_create_topics_wait(const struct kafka_options *o,
                              const struct kafka_new_topic *topics, size_t n,

@@ -123,9 +123,11 @@ class Bench:
     def settings(self, commands):
         run = f"{self.tag}-{uuid.uuid4().hex[:6]}"
         self.create(f"results-{run}")
+        self.create(f"jobs-{run}")
         return {"front.url": self.url, "front.token": stage.TOKEN, "instance.id": "one",
                 "front.max.in.flight": IN_FLIGHT, "kafka.bootstrap.servers": self.bootstrap,
                 "commands.topics": commands, "results.topic": f"results-{run}",
+                "jobs.topic": f"jobs-{run}",
                 "dead.letters.topic": self.dead_letters, "group.id": f"group-{run}"}
 
     def start(self, program, settings):

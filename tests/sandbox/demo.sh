@@ -71,7 +71,7 @@ END
 }
 
 "$bin/front-sandbox" --port 0 --seed 1 --quota fixed:6000 \
-    --topics front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4 \
+    --topics front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4,front.jobs:4 \
     > "$work/sandbox" 2> "$work/sandbox.log" &
 pids+=($!)
 await "$work/sandbox" '"ready":true'

@@ -229,6 +229,7 @@ class Stage:
         self.group = f"group-{tag}"
         self.commands, self.results_topic = f"commands-{tag}", f"results-{tag}"
         self.dead_letters_topic, self.replies = f"dead-letters-{tag}", f"replies-{tag}"
+        self.jobs_topic, self.prefix = f"jobs-{tag}", f"items-{tag}."
         self.partitions = partitions
         self.connectors, self.sent = [], []
         self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
@@ -241,13 +242,15 @@ class Stage:
             self.create(self.results_topic, results_config)
             self.create(self.dead_letters_topic, {"max.message.bytes": "30000000"})
             self.create(self.replies, None)
+            self.create(self.jobs_topic, {"cleanup.policy": "compact"})
         self.settings = {
             "front.url": self.front.url, "front.token": TOKEN, "group.id": self.group,
             "front.app.uid": APP_UID, "front.app.secret": APP_SECRET,
             "instance.id": "one", "kafka.bootstrap.servers": self.bootstrap,
             "commands.topics": self.commands, "results.topic": self.results_topic,
             "dead.letters.topic": self.dead_letters_topic,
-            "resources.topic.prefix": f"items-{tag}-", "topics.create": "true",
+            "jobs.topic": self.jobs_topic, "resources.topic.prefix": self.prefix,
+            "topics.create": "true",
             "reply.topics.allowed": "replies-.*", "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 1000, "retry.backoff.ms": 20,
             "in.doubt": "report",  # looking takes 10 s and more: test_doubt.py has it
@@ -268,9 +271,11 @@ class Stage:
         change = admin.ConfigResource(admin.ResourceType.TOPIC, topic, incremental_configs=[
             admin.ConfigEntry(name, value, incremental_operation=admin.AlterConfigOpType.SET)])
         self.admin.incremental_alter_configs([change])[change].result(30)
+        wait_for(f"{name} of {topic}", lambda: self.configuration(topic, name) == value)
+
+    def configuration(self, topic, name):
         asked = admin.ConfigResource(admin.ResourceType.TOPIC, topic)
-        wait_for(f"{name} of {topic}", lambda: self.admin.describe_configs(
-            [asked])[asked].result(10)[name].value == value)
+        return self.admin.describe_configs([asked])[asked].result(10)[name].value
 
     @contextlib.contextmanager
     def denied(self, kind, name, operation):

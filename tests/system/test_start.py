@@ -85,7 +85,7 @@ class Preflight(stage.Scene):
         return connector.log.read_text(), done.stdout
 
     def test_missing_topic(self):
-        for key in ("commands.topics", "results.topic", "dead.letters.topic"):
+        for key in ("commands.topics", "results.topic", "dead.letters.topic", "jobs.topic"):
             with self.subTest(setting=key):
                 for said in self.refused(**{key: "no-such-topic", "topics.create": "false"}):
                     self.assertIn("no-such-topic", said)
@@ -94,11 +94,14 @@ class Preflight(stage.Scene):
     def test_missing_topics_are_made_when_wanted(self):
         tag = uuid.uuid4().hex[:8]
         connector = self.stage.start(**{
-            "results.topic": f"made-results-{tag}",
-            "dead.letters.topic": f"made-dead-{tag}"})
+            "topics.create": "true", "results.topic": f"made-results-{tag}",
+            "dead.letters.topic": f"made-dead-{tag}", "jobs.topic": f"made-jobs-{tag}"})
         topics = self.stage.admin.list_topics(timeout=10).topics
         self.assertEqual(len(topics[f"made-results-{tag}"].partitions), self.stage.partitions)
         self.assertIn(f"made-dead-{tag}", topics)
+        self.assertEqual(len(topics[f"made-jobs-{tag}"].partitions), self.stage.partitions)
+        self.assertEqual(self.stage.configuration(f"made-jobs-{tag}", "cleanup.policy"),
+                         "compact")
         self.assertEqual(connector.terminate(), 0)
 
     def refused_without(self, kind, name, operation):
@@ -120,6 +123,10 @@ class Preflight(stage.Scene):
 
     def test_no_right_to_read_commands(self):
         self.refused_without(admin.ResourceType.TOPIC, self.stage.commands,
+                             admin.AclOperation.READ)
+
+    def test_no_right_to_read_jobs(self):
+        self.refused_without(admin.ResourceType.TOPIC, self.stage.jobs_topic,
                              admin.AclOperation.READ)
 
     def test_no_right_to_the_group(self):

@@ -6,6 +6,7 @@
 #include <string.h>
 
 const char commands_topic[] = "commands";
+const char jobs_topic[] = "jobs";
 
 static bool end_call(struct play *p, enum http_end end, int status, const char *body);
 
@@ -69,6 +70,13 @@ void on_committed(void *self, struct kafka_partition at)
     struct play *p = self;
     if (p->silent)
         return;
+    if (at.topic == jobs_topic) {
+        push(p, (struct kafka_event){.type = KAFKA_COMMITTED,
+                                     .at = at,
+                                     .offset = KAFKA_NO_OFFSET,
+                                     .metadata = p->jobs_string});
+        return;
+    }
     push(p, (struct kafka_event){.type = KAFKA_COMMITTED,
                                  .at = at,
                                  .offset = p->committed,
@@ -79,6 +87,11 @@ static void on_watermarks(void *self, struct kafka_partition at)
 {
     struct play *p = self;
     bool results = at.topic != commands_topic;
+    if (at.topic == jobs_topic) {
+        push(p, (struct kafka_event){
+                    .type = KAFKA_WATERMARKS, .at = at, .low = 0, .high = p->jobs_high});
+        return;
+    }
     if (!results && p->ends_fail > 0) {
         p->ends_fail--;
         push(p, (struct kafka_event){
@@ -103,12 +116,18 @@ static void on_read(void *self, struct kafka_partition at, int64_t from, int64_t
                                  .offset = to});
 }
 
+/* Rows' topics are there at once; of others the test says what is known. */
 static void on_topic(void *self, const char *topic, bool make)
 {
     struct play *p = self;
     p->topic_asked = topic;
     p->topic_make = make;
     p->topics_asked++;
+    if (p->jobs.topic != NULL)
+        push(p, (struct kafka_event){.type = KAFKA_TOPIC,
+                                     .at = {topic, -1},
+                                     .count = strncmp(topic, "front.", 6) == 0,
+                                     .max_bytes = -1});
 }
 
 static int submit(void *self, struct kafka_tick *tick)
@@ -127,12 +146,13 @@ static void close_kafka(void *self)
 
 static const char *intern(void *self, const char *topic)
 {
+    static const char *const own[] = {commands_topic, jobs_topic};
     struct play *p = self;
-    size_t i;
-    if (strcmp(topic, commands_topic) == 0)
-        return commands_topic;
-    for (i = 0; i < p->n_names; i++)
-        if (strcmp(p->names[i], topic) == 0)
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (strcmp(topic, own[i]) == 0)
+            return own[i];
+    for (size_t i = 0; i < p->n_names; i++)
+        if (strcmp(topic, p->names[i]) == 0)
             return p->names[i];
     assert_true(p->n_names < sizeof p->names / sizeof p->names[0]);
     p->names[p->n_names] = mem_strdup(topic);
@@ -280,6 +300,26 @@ struct play *play_new(void)
     return p;
 }
 
+struct play *play_with_jobs(void)
+{
+    struct play *p = play_new();
+    p->jobs = (struct kafka_partition){jobs_topic, 0};
+    p->options.jobs_topic = jobs_topic;
+    p->options.jobs_partitions = 1;
+    p->options.jobs_max_running = 2;
+    p->options.resources_prefix = "front.";
+    return p;
+}
+
+void job_came(struct play *p, int64_t offset, const char *key, struct str value)
+{
+    struct kafka_event ev = {.type = KAFKA_RECORD};
+    ev.record = (struct kafka_record){
+        .at = p->jobs, .offset = offset, .key = str_of(key), .value = value};
+    push(p, ev);
+    turn(p);
+}
+
 void play_start(struct play *p)
 {
     struct err e = ERR_INIT;
@@ -302,8 +342,11 @@ void play_start(struct play *p)
     p->en = engine_new(&p->options, p->ss, &kafka, &http, &p->clock, &e);
     assert_non_null(p->en);
     push(p, (struct kafka_event){.type = KAFKA_STATE, .up = true});
-    push(p, (struct kafka_event){
-                .type = KAFKA_ASSIGN, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    struct kafka_partition parts[] = {p->part, p->jobs};
+    push(p, (struct kafka_event){.type = KAFKA_ASSIGN,
+                                 .parts = parts,
+                                 .n_parts = p->jobs.topic != NULL ? 2 : 1,
+                                 .assignment = 1});
     turn(p);
     turn(p);
     assert_int_equal(p->n_calls, 1);
@@ -323,8 +366,8 @@ int play_tear_down(void **state)
     struct play *p = *state;
     engine_free(p->en);
     schemas_free(p->ss);
-    while (p->n_names > 0)
-        mem_free(p->names[--p->n_names]);
+    for (size_t i = 0; i < p->n_names; i++)
+        mem_free(p->names[i]);
     mem_free(p);
     return 0;
 }

@@ -22,8 +22,10 @@ struct play {
     int ticks, released, unassigned;
     struct http_call *calls[CALLS_MAX]; /* started, not ended */
     size_t n_calls;
-    struct kafka_partition part;
-    struct kafka_record earlier[4]; /* results */
+    struct kafka_partition part, jobs; /* jobs.topic NULL: there is none */
+    int64_t jobs_high;                 /* end of its log */
+    struct str jobs_string;            /* with its position */
+    struct kafka_record earlier[4];    /* results */
     size_t n_earlier;
     int64_t log_low, log_high; /* of the commands */
     int64_t committed;         /* what the group says of the partition */
@@ -31,7 +33,7 @@ struct play {
     const char *topic_asked; /* last, by name; NULL: none */
     int topics_asked;
     bool topic_make;
-    char *names[8]; /* interned */
+    char *names[32]; /* interned */
     size_t n_names;
     bool silent;   /* the group does not answer */
     int ends_fail; /* so often the ends of the commands cannot be read */
@@ -40,7 +42,7 @@ struct play {
     struct engine *en;
 };
 
-extern const char commands_topic[];
+extern const char commands_topic[], jobs_topic[];
 /* Commands as JSON: one that may be repeated, one that may not, one that is refused. */
 extern const char patch[], post[], bad[];
 
@@ -52,10 +54,14 @@ void play_start(struct play *p);
 int play_tear_down(void **state);
 
 void push(struct play *p, struct kafka_event ev);
+/* As play_new, with a jobs partition too. */
+struct play *play_with_jobs(void);
 /* The group's answer to what was asked, once more. */
 void on_committed(void *self, struct kafka_partition at);
 void turn(struct play *p); /* 30 ms later: past the least time between two ticks */
 void end_tick(struct play *p, enum tick_end end);
+/* A record of the jobs partition comes. */
+void job_came(struct play *p, int64_t offset, const char *key, struct str value);
 void command(struct play *p, int64_t offset, const char *key, const char *text);
 /* Front answers the oldest running call; the gate is asked as the client would. False: it
  * did not open. */

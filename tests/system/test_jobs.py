@@ -1,0 +1,210 @@
+"""Long lists on a real Kafka: page after page onto the topic of their resource, one result, whoever
+is killed meanwhile. Items are known by their keys."""
+
+import collections
+import json
+import time
+import unittest
+import urllib.parse
+
+import confluent_kafka
+
+import front as scripted
+import stage
+from stage import wait_for
+
+PAGE = 100
+
+
+class Contacts(scripted.Front):
+    """A Front with so many contacts; a page token names the first row of its page."""
+
+    def __init__(self, rows, delay_s=0.0):
+        super().__init__(delay_s)
+        self.rows, self.forgotten = rows, set()
+
+    def take(self, request):
+        if request.path != "/contacts":
+            return super().take(request)
+        with self.lock:
+            self.journal.append(request)
+            query = dict(urllib.parse.parse_qsl(request.query))
+            token = query.get("page_token", "from-0")
+            if token in self.forgotten:
+                self.forgotten.remove(token)
+                return request, scripted.Answer(400)
+            first, size = int(token.removeprefix("from-")), int(query["limit"])
+            last = min(first + size, self.rows)
+            link = f"{self.url}/contacts?limit={size}&page_token=from-{last}"
+            return request, scripted.Answer(delay_s=self.delay_s, body={
+                "_pagination": {"next": link if last < self.rows else None},
+                "_results": [{"id": f"crd_{n}", "name": f"Contact {n}"}
+                             for n in range(first, last)]})
+
+
+class OnStage(unittest.TestCase):
+    rows, delay_s = 250, 0.0
+
+    def setUp(self):
+        self.front = Contacts(self.rows, self.delay_s)
+        self.stage = stage.Stage(front=self.front)
+        self.addCleanup(self.stage.close)
+        self.items_topic = self.stage.prefix + "contacts"
+        self.stage.create(self.items_topic, {"cleanup.policy": "compact"})
+
+    def topic(self, topic):
+        """What read_committed shows of a topic, all of it."""
+        reader = confluent_kafka.Consumer({
+            "bootstrap.servers": self.stage.bootstrap, "group.id": "nobody", "log_level": 0,
+            "isolation.level": "read_committed", "enable.auto.commit": False,
+            "auto.offset.reset": "earliest", "enable.partition.eof": True})
+        parts = range(self.stage.partitions)
+        reader.assign([confluent_kafka.TopicPartition(topic, p, 0) for p in parts])
+        records, ended = [], set()
+        while len(ended) < len(parts):
+            message = reader.poll(20)
+            self.assertIsNotNone(message, f"{topic} cannot be read to its end")
+            if message.error():
+                self.assertEqual(message.error().code(),
+                                 confluent_kafka.KafkaError._PARTITION_EOF, message.error())
+                ended.add(message.partition())
+            else:
+                records.append(message)
+        reader.close()
+        return records
+
+    def item_keys(self):
+        return [m.key().decode() for m in self.topic(self.items_topic)]
+
+    def assert_all_once(self, count):
+        seen = collections.Counter(self.item_keys())
+        self.assertEqual([k for k, n in seen.items() if n > 1], [], "twice")
+        self.assertEqual(set(seen), {f"crd_{n}" for n in range(count)})
+
+    def assert_no_job_left(self):
+        newest = {m.key(): m.value() for m in self.topic(self.stage.jobs_topic)}
+        self.assertEqual([k for k, v in newest.items() if v is not None], [])
+
+    def calls(self):
+        return len(self.front.requests("/contacts"))
+
+
+class Lists(OnStage):
+    def test_a_short_list_is_one_tick(self):
+        self.front.rows = 7
+        self.stage.start()
+        result = self.stage.ask("list-contacts")
+        self.assertEqual((result.outcome, result.items, result.pages), ("SUCCEEDED", 7, 1))
+        self.assertIn("crd_6", result.response)
+        self.assert_all_once(7)
+        self.assertEqual(self.topic(self.stage.jobs_topic), [])
+
+    def test_a_long_list_goes_on_as_a_job(self):
+        connector = self.stage.start()
+        result = self.stage.ask("list-contacts", key="k", headers=[
+            ("reply-topic", self.stage.replies.encode()), ("traceparent", b"00-1-2-03")])
+        self.assertEqual((result.outcome, result.items, result.pages), ("SUCCEEDED", 250, 3))
+        self.assertEqual((result.response, result.http_status, result.attempts), (None, 200, 3))
+        self.assertEqual((result.key, result.text("traceparent")), (b"k", "00-1-2-03"))
+        self.assertEqual(self.stage.reply(result.command_id).items, 250)
+        self.assert_all_once(250)
+        self.assert_no_job_left()
+        self.assertEqual(self.calls(), 3)
+        metrics = connector.metrics()
+        self.assertEqual(metrics['job_results_total{outcome="SUCCEEDED"}'], 1)
+        self.assertEqual(metrics['job_items_total{operation="list-contacts"}'], 150)
+        self.assertEqual(metrics['commands_returned_total{reason="became_job"}'], 1)
+
+    def test_max_items_ends_it_in_a_later_page(self):
+        self.stage.start()
+        result = self.stage.ask("list-contacts", {"max_items": "130"})
+        self.assertEqual((result.outcome, result.items, result.pages), ("SUCCEEDED", 130, 2))
+        self.assert_all_once(130)
+
+    def test_a_refused_token_begins_the_walk_anew(self):
+        self.front.forgotten = {"from-200"}
+        self.stage.start()
+        result = self.stage.ask("list-contacts")
+        self.assertEqual((result.outcome, result.items, result.pages), ("SUCCEEDED", 450, 5))
+        self.assertEqual(set(self.item_keys()), {f"crd_{n}" for n in range(250)})
+
+    def test_a_key_waits_for_the_first_page_only(self):
+        self.front.delay_s = 0.5
+        self.stage.start()
+        self.stage.command("long", "list-contacts", key="k")
+        self.stage.command("next", "get-conversation-by-id", {"conversation_id": "cnv_1"},
+                           key="k")
+        self.stage.answer("next")
+        self.assertNotIn("long", self.stage.by_id)
+        self.assertEqual(self.stage.answer("long").items, 250)
+
+
+class Cancelled(OnStage):
+    rows, delay_s = 100_000, 0.1
+
+    def begun(self):
+        """The connector and the job's id, when its third page was asked for."""
+        connector = self.stage.start()
+        place = self.stage.command("endless", "list-contacts")
+        self.stage.flush()
+        wait_for("page 3", lambda: self.calls() > 3)
+        return connector, place[0][0], f"{self.stage.commands}/{place[0][0]}/{place[0][1]}"
+
+    def jobs(self, connector, *arguments):
+        return stage.run("jobs", *arguments, "-c", str(connector.conf))
+
+    def test_by_a_record(self):
+        _, partition, job = self.begun()
+        self.stage.producer.produce(self.stage.jobs_topic, b"please", f"{job}/cancel",
+                                    partition=partition)
+        self.assert_cancelled()
+
+    def test_by_the_command_line(self):
+        connector, _, job = self.begun()
+        said = self.jobs(connector)
+        self.assertRegex(said.stdout, rf"^{job}  list-contacts  \d+ pages?, \d+ items\n$")
+        row = json.loads(self.jobs(connector, "--json").stdout)
+        self.assertEqual((row["job_id"], row["command_id"]), (job, "endless"))
+        self.assertEqual(self.jobs(connector, "cancel", job).returncode, 0)
+        self.assert_cancelled()
+        self.assertEqual(self.jobs(connector).stdout, "")
+        late = self.jobs(connector, "cancel", job)
+        self.assertEqual(late.returncode, 1)
+        self.assertIn("no list", late.stderr)
+        self.assertEqual(self.jobs(connector, "stop", job).returncode, 2)
+
+    def assert_cancelled(self):
+        result = self.stage.answer("endless")
+        self.assertEqual((result.outcome, result.error["kind"]), ("CANCELLED", "cancelled"))
+        self.assertEqual(result.items, len(self.item_keys()))
+        self.assert_no_job_left()
+
+
+class Killed(OnStage):
+    rows, delay_s = 6000, 0.25
+
+    def test_every_item_once_and_one_result(self):
+        both = [self.stage.start(), self.stage.start(**{"instance.id": "two"})]
+        self.stage.command("all", "list-contacts")
+        self.stage.flush()
+        kills, last, until = 0, time.monotonic(), time.monotonic() + 240
+        while "all" not in self.stage.by_id:
+            self.assertLess(time.monotonic(), until, self.stage.explain())
+            self.stage.read(0.05)
+            if time.monotonic() - last >= 1:
+                connector = both[kills % 2]
+                connector.kill()
+                connector.start()
+                kills, last = kills + 1, time.monotonic()
+        result = self.stage.by_id["all"][0]
+        for connector in both:
+            connector.wait_ready()
+        self.stage.settle()
+        pages = self.rows // PAGE
+        self.assertEqual((result.outcome, result.items, result.pages),
+                         ("SUCCEEDED", self.rows, pages))
+        self.assert_all_once(self.rows)
+        self.assert_no_job_left()
+        print(f"{kills} kills, {self.calls()} calls for {pages} pages")
+        self.assertGreater(kills, 10)
+        self.assertLessEqual(self.calls(), pages + kills + 1)

@@ -1,0 +1,546 @@
+/* Lists that go on: what their ticks carry, how they end, and what stops their partition.
+ * Kills and rebalances are the simulator's. */
+#include "play.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec/records/job.h"
+#include "codec/records/result.h"
+
+static const char list[] = "{\"operation\":\"list-contacts\"}";
+
+/* While a call runs, ticks without a record show that we live. */
+static void live(struct play *p)
+{
+    turn(p);
+    if (p->tick != NULL && p->tick->n_outputs == 0)
+        end_tick(p, TICK_COMMITTED);
+}
+
+static struct play *begin(void)
+{
+    struct play *p = play_with_jobs();
+    play_start(p);
+    live(p);
+    return p;
+}
+
+static void end(struct play *p)
+{
+    void *state = p;
+    (void)play_tear_down(&state);
+}
+
+/* A page of `rows` rows; `next` is its link, or NULL. */
+static void page(struct play *p, int rows, const char *next)
+{
+    struct buf body;
+    buf_init(&body, 4096);
+    (void)buf_printf(&body, "{\"_pagination\":{\"next\":%s%s%s},\"_results\":[",
+                     next ? "\"" : "", next ? next : "null", next ? "\"" : "");
+    for (int i = 0; i < rows; i++)
+        (void)buf_printf(&body, "%s{\"id\":\"crd_%d\"}", i > 0 ? "," : "", i);
+    (void)buf_add_cstr(&body, "]}");
+    assert_true(p->n_calls > 0);
+    assert_true(answer(p, 200, body.data));
+    buf_fini(&body);
+    turn(p);
+}
+
+static const struct kafka_output *output(const struct play *p, size_t i)
+{
+    assert_non_null(p->tick);
+    assert_true(i < p->tick->n_outputs);
+    return &p->tick->outputs[i];
+}
+
+/* What is to be read lives until the test ends. */
+static struct arena arena;
+
+static struct job_record record_of(struct play *p, const struct kafka_output *out)
+{
+    struct job_record jr;
+    struct err e = ERR_INIT;
+    assert_string_equal(out->topic, jobs_topic);
+    assert_int_equal(out->partition, 0);
+    assert_int_equal(job_record_decode(p->ss, out->value, &arena, &jr, &e), 0);
+    return jr;
+}
+
+static struct result result_of(struct play *p, const struct kafka_output *out)
+{
+    struct result res;
+    struct err e = ERR_INIT;
+    assert_string_equal(out->topic, "results");
+    assert_int_equal(result_decode(p->ss, out->value, &arena, &res, &e), 0);
+    return res;
+}
+
+static struct str encoded(struct play *p, const struct job_record *jr)
+{
+    struct buf bytes;
+    buf_init(&bytes, 1 << 16);
+    assert_int_equal(job_record_encode(p->ss, jr, &bytes), 0);
+    struct str s = {arena_strndup(&arena, bytes.data, bytes.len), bytes.len};
+    buf_fini(&bytes);
+    return s;
+}
+
+static struct job_record job(const char *id, int64_t seq)
+{
+    return (struct job_record){.id = str_of(id),
+                               .kind = STR_LIT("list"),
+                               .state = STR_LIT("running"),
+                               .operation = STR_LIT("list-contacts"),
+                               .command_id = STR_LIT("c"),
+                               .reply_partition = NO_NUMBER,
+                               .source_topic = str_of(commands_topic),
+                               .source_partition = 0,
+                               .source_offset = 0,
+                               .deadline = NO_NUMBER,
+                               .received_at = 1,
+                               .started_at = 1,
+                               .attempts = 1,
+                               .page_token = STR_LIT("t1"),
+                               .pages = 1,
+                               .items = 3,
+                               .walk_items = 3,
+                               .max_items = NO_NUMBER,
+                               .seq = seq,
+                               .created_at = 1,
+                               .updated_at = 1};
+}
+
+static void give(struct play *p, int64_t offset, const struct job_record *jr)
+{
+    char key[80];
+    snprintf(key, sizeof key, "%.*s", STR_ARG(jr->id));
+    job_came(p, offset, key, encoded(p, jr));
+}
+
+static void status_says(struct play *p, const char *text)
+{
+    struct engine_health h = {0};
+    struct buf out;
+    buf_init(&out, 1 << 16);
+    engine_status_json(p->en, &h, &out);
+    if (strstr(out.data, text) == NULL)
+        fail_msg("no %s in %s", text, out.data);
+    buf_fini(&out);
+}
+
+/* Started, with a job whose next page is asked for. */
+static struct play *with_job(struct job_record *jr)
+{
+    struct play *p = begin();
+    give(p, 0, jr);
+    live(p); /* the topic of its rows is known */
+    assert_int_equal(p->n_calls, 1);
+    return p;
+}
+
+static void the_first_page_is_one_tick_with_its_job(void **state)
+{
+    struct play *p = begin();
+    (void)state;
+    command(p, 0, "k", list);
+    live(p); /* its topic is known */
+    assert_string_equal(p->calls[0]->query, "limit=100");
+    page(p, 2, "https://x/contacts?limit=100&page_token=a%2Fb");
+    assert_int_equal(p->tick->n_outputs, 3);
+    assert_string_equal(output(p, 0)->topic, "front.contacts");
+    assert_true(str_is(output(p, 1)->key, "crd_1"));
+    struct job_record jr = record_of(p, output(p, 2));
+    assert_true(str_is(output(p, 2)->key, "commands/0/0"));
+    assert_true(str_is(jr.page_token, "a/b"));
+    assert_true(str_is(jr.key, "k"));
+    assert_int_equal(jr.items, 2);
+    assert_int_equal(p->tick->n_offsets, 1);
+    assert_int_equal(p->tick->offsets[0].offset, 1); /* it does not hold the line */
+    struct str value = encoded(p, &jr);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 0); /* it is run when it comes back */
+    job_came(p, 0, "commands/0/0", value);
+    assert_string_equal(p->calls[0]->query, "page_token=a%2Fb&limit=100");
+    end(p);
+}
+
+static void a_page_is_fenced_by_its_own_partition(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    page(p, 1, "https://x?page_token=t2");
+    assert_int_equal(p->tick->n_offsets, 1);
+    assert_true(p->tick->offsets[0].at.topic == jobs_topic);
+    assert_int_equal(p->tick->offsets[0].offset, 1);
+    assert_true(str_is(p->tick->offsets[0].metadata, "FC1"));
+    struct job_record next = record_of(p, output(p, 1));
+    assert_int_equal(next.seq, 5);
+    assert_int_equal(next.pages, 2);
+    assert_int_equal(next.items, 4);
+    end(p);
+}
+
+static void the_last_page_brings_result_and_tombstone(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    page(p, 1, NULL);
+    assert_int_equal(p->tick->n_outputs, 3);
+    struct result res = result_of(p, output(p, 1));
+    assert_int_equal(res.outcome, SUCCEEDED);
+    assert_int_equal(res.items, 4);
+    assert_int_equal(res.pages, 2);
+    assert_null(output(p, 2)->value.ptr);
+    assert_true(str_is(output(p, 2)->key, "commands/0/0"));
+    end_tick(p, TICK_COMMITTED);
+    count_is(p, "ended", 1);
+    give(p, 1, &jr); /* an older record of it does not begin it again */
+    assert_int_equal(p->n_calls, 0);
+    job_came(p, 2, "commands/0/0", STR_NULL);
+    count_is(p, "ended", 0);
+    end(p);
+}
+
+/* How a job ends whose second page Front answers so; NULL: it goes on. */
+static void a_page_that_cannot_be_used_ends_the_list(void **state)
+{
+    static const struct {
+        int status;
+        const char *body, *kind;
+    } cases[] = {
+        {200, "{\"_pagination\":{\"next\":\"x?page_token=t1\"},\"_results\":[]}",
+         "page-link"},
+        {200, "{\"_pagination\":{\"next\":\"x?limit=5\"},\"_results\":[]}", "page-link"},
+        {200, "{\"_pagination\":{\"next\":7},\"_results\":[]}", "page-link"},
+        {200, "{\"id\":\"crd_1\"}", "front"},
+        {200, "not JSON", "front"},
+        {403, "{\"_error\":{\"title\":\"T\",\"message\":\"M\"}}", "front"}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct job_record jr = job("commands/0/0", 4);
+        struct play *p = with_job(&jr);
+        assert_true(answer(p, cases[i].status, cases[i].body));
+        turn(p);
+        struct result res = result_of(p, output(p, 0));
+        assert_int_equal(res.outcome, FAILED);
+        assert_true(str_is(res.error.kind, cases[i].kind));
+        assert_int_equal(res.items, 3);
+        end(p);
+    }
+}
+
+static void a_refused_token_begins_anew_ten_times_at_most(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    assert_true(answer(p, 400, "{}"));
+    turn(p);
+    struct job_record next = record_of(p, output(p, 0));
+    assert_null(next.page_token.ptr);
+    assert_int_equal(next.restarts, 1);
+    assert_int_equal(next.walk_items, 0);
+    assert_int_equal(next.items, 3);
+    end_tick(p, TICK_COMMITTED);
+    assert_string_equal(p->calls[0]->query, "limit=100");
+    end(p);
+    jr.restarts = 10;
+    p = with_job(&jr);
+    assert_true(answer(p, 400, "{}"));
+    turn(p);
+    assert_int_equal(result_of(p, output(p, 0)).outcome, FAILED);
+    end(p);
+}
+
+static void a_deadline_ends_the_list(void **state)
+{
+    struct play *p = begin();
+    struct job_record jr = job("commands/0/0", 4);
+    (void)state;
+    jr.deadline = p->now;
+    give(p, 0, &jr);
+    turn(p);
+    assert_int_equal(p->n_calls, 0);
+    assert_true(str_is(result_of(p, output(p, 0)).error.kind, "retries-exhausted"));
+    end(p);
+}
+
+static void a_reply_topic_that_has_gone_is_left_out(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    (void)state;
+    jr.reply_topic = STR_LIT("gone");
+    jr.reply_partition = -1;
+    struct play *p = with_job(&jr);
+    page(p, 0, NULL);
+    p->now += 200;
+    turn(p);
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 2);
+    assert_int_equal(result_of(p, output(p, 0)).outcome, SUCCEEDED);
+    end(p);
+}
+
+/* A tick that was aborted is submitted again as it was; Front is not asked. */
+static void a_page_outlives_its_tick(void **state)
+{
+    static const enum tick_end ends[] = {TICK_ABORTED, TICK_STALE};
+    (void)state;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct job_record jr = job("commands/0/0", 4);
+        struct play *p = with_job(&jr);
+        page(p, 1, "x?page_token=t2");
+        end_tick(p, ends[i]);
+        p->now += 1000;
+        turn(p);
+        assert_int_equal(record_of(p, output(p, 1)).seq, 5);
+        assert_int_equal(p->n_calls, 0);
+        end(p);
+    }
+}
+
+static void a_list_fails_when_one_of_its_rows_is_refused(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    page(p, 2, "x?page_token=t2");
+    p->tick->bad = 0;
+    end_tick(p, TICK_BAD_RECORD);
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 2);
+    struct result res = result_of(p, output(p, 0));
+    assert_int_equal(res.outcome, FAILED);
+    assert_true(str_is(res.error.kind, "topic-refused"));
+    assert_int_equal(res.pages, jr.pages); /* this one does not count */
+    assert_null(output(p, 1)->value.ptr);
+    end(p);
+}
+
+static void a_list_ends_when_its_own_record_is_refused(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    page(p, 2, "x?page_token=t2");
+    p->tick->bad = 2;
+    end_tick(p, TICK_BAD_RECORD);
+    turn(p);
+    assert_true(str_is(output(p, 1)->key, "crd_1"));
+    struct result res = result_of(p, output(p, 2));
+    assert_true(str_is(res.error.kind, "too-large"));
+    assert_null(output(p, 3)->value.ptr);
+    end(p);
+}
+
+static void jobs_max_running_is_kept(void **state)
+{
+    struct play *p = begin();
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        struct job_record jr = job(arena_printf(&arena, "commands/0/%d", i), 1);
+        give(p, i, &jr);
+    }
+    live(p);
+    assert_int_equal(p->n_calls, 2);
+    page(p, 0, NULL);
+    end_tick(p, TICK_COMMITTED);
+    turn(p);
+    assert_int_equal(p->n_calls, 2);
+    end(p);
+}
+
+static void nothing_runs_before_the_log_is_read(void **state)
+{
+    struct play *p = play_with_jobs();
+    struct job_record jr = job("commands/0/0", 4), newer = job("commands/0/0", 5);
+    (void)state;
+    p->jobs_high = 6;
+    play_start(p);
+    live(p);
+    give(p, 0, &jr);
+    newer.page_token = STR_LIT("t2");
+    /* An end that is told below the high watermark: a transaction is open there. */
+    push(p, (struct kafka_event){.type = KAFKA_EOF, .at = p->jobs, .offset = 3});
+    turn(p);
+    assert_int_equal(p->n_calls, 0);
+    status_says(p, "\"reading\"");
+    give(p, 3, &newer);
+    assert_int_equal(p->n_calls, 0);
+    push(p, (struct kafka_event){.type = KAFKA_EOF, .at = p->jobs, .offset = 6});
+    turn(p);
+    live(p);
+    assert_int_equal(p->n_calls, 1);
+    assert_string_equal(p->calls[0]->query, "page_token=t2&limit=100");
+    end(p);
+}
+
+static void a_newer_record_of_somebody_else_stops_the_partition(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4), newer = job("commands/0/0", 5);
+    struct play *p = with_job(&jr);
+    (void)state;
+    give(p, 1, &newer);
+    status_says(p, "another instance runs it");
+    assert_true(answer(p, 200, "{\"_results\":[]}"));
+    turn(p);
+    assert_null(p->tick);
+    end(p);
+}
+
+static void a_tombstone_of_somebody_else_stops_the_partition(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    job_came(p, 1, "commands/0/0", STR_NULL);
+    status_says(p, "another instance runs it");
+    end(p);
+}
+
+static void what_cannot_be_read_stops_the_partition_or_is_passed_over(void **state)
+{
+    struct play *p = play_with_jobs();
+    (void)state;
+    p->jobs_high = 1;
+    play_start(p);
+    job_came(p, 0, "commands/0/0", STR_LIT("junk"));
+    status_says(p, "cannot be read");
+    end(p);
+    p = play_with_jobs();
+    p->jobs_string = STR_LIT("FC2");
+    play_start(p);
+    status_says(p, "another program commits");
+    end(p);
+    struct job_record jr = job("commands/0/0", 4);
+    p = with_job(&jr);
+    job_came(p, 1, "commands/0/0", STR_LIT("junk")); /* ours is known */
+    job_came(p, 2, "other", STR_LIT("junk"));
+    page(p, 0, NULL);
+    assert_int_equal(result_of(p, output(p, 0)).outcome, SUCCEEDED);
+    end(p);
+}
+
+static void jobs_of_another_connector_are_left_alone(void **state)
+{
+    struct play *p = begin();
+    struct job_record jr = job("other/0/0", 4), newer = job("other/0/0", 9);
+    (void)state;
+    jr.source_topic = newer.source_topic = STR_LIT("other");
+    give(p, 0, &jr);
+    give(p, 1, &newer);
+    job_came(p, 2, "other/0/0/cancel", STR_LIT("x"));
+    job_came(p, 3, "other/0/0", STR_NULL);
+    assert_int_equal(p->n_calls, 0);
+    assert_null(p->tick);
+    status_says(p, "\"live\"");
+    end(p);
+}
+
+static void a_cancelled_list_gets_its_result_and_both_tombstones(void **state)
+{
+    struct job_record jr = job("commands/0/0", 4);
+    struct play *p = with_job(&jr);
+    (void)state;
+    job_came(p, 1, "commands/0/0/cancel", STR_LIT("x"));
+    assert_int_equal(p->tick->n_outputs, 3);
+    struct result res = result_of(p, output(p, 0));
+    assert_int_equal(res.outcome, CANCELLED);
+    assert_true(str_is(res.error.kind, "cancelled"));
+    assert_true(str_is(output(p, 1)->key, "commands/0/0"));
+    assert_true(str_is(output(p, 2)->key, "commands/0/0/cancel"));
+    end_tick(p, TICK_COMMITTED);
+    job_came(p, 2, "commands/0/0/cancel", STR_LIT("x")); /* too late: forgotten */
+    assert_int_equal(p->tick->n_outputs, 1);
+    assert_null(output(p, 0)->value.ptr);
+    assert_true(str_is(output(p, 0)->key, "commands/0/0/cancel"));
+    end(p);
+}
+
+static void after_a_fenced_producer_the_log_says_what_was_committed(void **state)
+{
+    (void)state;
+    for (int committed = 0; committed < 2; committed++) {
+        struct job_record jr = job("commands/0/0", 4), next = job("commands/0/0", 5);
+        struct play *p = with_job(&jr);
+        next.page_token = STR_LIT("t2");
+        page(p, 1, "x?page_token=t2");
+        p->jobs_high = 4;
+        end_tick(p, TICK_UNKNOWN);
+        assert_null(p->tick);
+        if (committed)
+            give(p, 2, &next);
+        push(p, (struct kafka_event){.type = KAFKA_EOF, .at = p->jobs, .offset = 4});
+        turn(p);
+        p->now += 1000;
+        turn(p);
+        if (committed)
+            assert_string_equal(p->calls[0]->query, "page_token=t2&limit=100");
+        else
+            assert_int_equal(record_of(p, output(p, 1)).seq, 5);
+        end(p);
+    }
+}
+
+static void without_a_topic_for_its_rows_a_list_costs_no_request(void **state)
+{
+    struct play *p = play_with_jobs();
+    (void)state;
+    p->options.resources_prefix = "missing.";
+    play_start(p);
+    live(p);
+    command(p, 0, "k", list);
+    live(p);
+    assert_int_equal(p->n_calls, 0);
+    struct result res = result_of(p, output(p, 0));
+    assert_int_equal(res.outcome, REJECTED);
+    assert_true(str_is(res.error.kind, "topic-missing"));
+    end(p);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    arena_init(&arena, 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    arena_fini(&arena);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_first_page_is_one_tick_with_its_job),
+        TEST(a_page_is_fenced_by_its_own_partition),
+        TEST(the_last_page_brings_result_and_tombstone),
+        TEST(a_page_that_cannot_be_used_ends_the_list),
+        TEST(a_refused_token_begins_anew_ten_times_at_most),
+        TEST(a_deadline_ends_the_list),
+        TEST(a_reply_topic_that_has_gone_is_left_out),
+        TEST(a_page_outlives_its_tick),
+        TEST(a_list_fails_when_one_of_its_rows_is_refused),
+        TEST(a_list_ends_when_its_own_record_is_refused),
+        TEST(jobs_max_running_is_kept),
+        TEST(nothing_runs_before_the_log_is_read),
+        TEST(a_newer_record_of_somebody_else_stops_the_partition),
+        TEST(a_tombstone_of_somebody_else_stops_the_partition),
+        TEST(what_cannot_be_read_stops_the_partition_or_is_passed_over),
+        TEST(jobs_of_another_connector_are_left_alone),
+        TEST(a_cancelled_list_gets_its_result_and_both_tombstones),
+        TEST(after_a_fenced_producer_the_log_says_what_was_committed),
+        TEST(without_a_topic_for_its_rows_a_list_costs_no_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
