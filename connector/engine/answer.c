@@ -325,6 +325,14 @@ static void finish(struct engine *en, struct slot *slot)
     timer_cancel(&en->timers, &slot->timer);
     slot_leave_lane(en, slot);
     slot_move(en, slot, SLOT_ANSWERED);
-    for (size_t i = 0; i < slot->n_outputs; i++)
-        en->bytes_waiting += slot->outputs[i].value.len;
+    answer_waits(en, slot, true);
+}
+
+void answer_waits(struct engine *en, struct slot *slot, bool waits)
+{
+    size_t bytes = slot->result_len + (slot->items != NULL ? slot->items->bytes_len : 0);
+
+    en->bytes_waiting -= slot->bytes_waiting;
+    slot->bytes_waiting = waits ? bytes : 0;
+    en->bytes_waiting += slot->bytes_waiting;
 }

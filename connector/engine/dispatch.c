@@ -213,8 +213,8 @@ static int64_t call_timeout_ms(const struct engine *en, const struct request *re
 static bool may_dispatch(const struct engine *en)
 {
     return en->group_assigned && !en->revoking && !en->lost && !en->closing &&
-           en->me_known && en->in_flight < (size_t)en->o.max_in_flight &&
-           !TAILQ_EMPTY(&en->free_calls);
+           en->me_known && en->bytes_waiting < WAITING_BYTES_MAX &&
+           en->in_flight < (size_t)en->o.max_in_flight && !TAILQ_EMPTY(&en->free_calls);
 }
 
 /* Weighted turns among the classes that have something ready and may send now; -1: none

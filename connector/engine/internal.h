@@ -27,6 +27,8 @@
 #define TICK_BYTES_MAX (8 * 1024 * 1024)
 #define TICK_SPACING_MS 25
 #define TICK_FULL 2000
+/* No call begins while so much waits for ticks, as when Kafka is away. */
+#define WAITING_BYTES_MAX ((size_t)64 * 1024 * 1024)
 #define SEND_BY_MS 5000
 #define LOOP_STALL_MS 2000
 #define LEASE_MARGIN_MS 5000
@@ -169,8 +171,8 @@ struct engine {
     int64_t committed_boot; /* boot ms when the last committed tick was handed over */
     int64_t tick_boot;
     struct arena tick_arena; /* its strings */
-    size_t bytes_waiting;
-    struct buf encoded; /* scratch: the result being encoded */
+    size_t bytes_waiting;    /* of results and items: see WAITING_BYTES_MAX */
+    struct buf encoded;      /* scratch: the result being encoded */
 
     /* end */
     int stops;
@@ -312,8 +314,10 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output);
  * place. */
 void answer_again(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text);
-size_t
-answer_record_size(const struct kafka_output *out); /* as brokers count it, or more */
+/* As brokers count it, or more. */
+size_t answer_record_size(const struct kafka_output *out);
+/* Its bytes count among those that wait for a tick, until it is released, or not now. */
+void answer_waits(struct engine *en, struct slot *slot, bool waits);
 
 /* topics.c */
 enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };

@@ -21,6 +21,7 @@ bool orphans_keep(struct engine *en, struct slot *slot)
         return false;
     slot->kept_state = calling ? SLOT_CALLING : SLOT_ANSWERED;
     repeats_release(en, slot);
+    answer_waits(en, slot, false); /* for a lease at the most: nobody waits for it */
     slot_detach(en, slot);
     slot_move(en, slot, SLOT_ORPHAN);
     timer_set(&en->timers, &slot->timer, until);
@@ -81,6 +82,7 @@ bool orphans_return(struct engine *en, struct part *part, const struct kafka_rec
     slot_move(en, slot, slot->kept_state);
     if (slot->kept_state == SLOT_ANSWERED) {
         slot_leave_lane(en, slot);
+        answer_waits(en, slot, true);
         if (slot->items != NULL || slot->became_job)
             repeats_hold(en, slot);
         else

@@ -110,6 +110,7 @@ void slot_release(struct engine *en, struct slot *slot)
     slot_move(en, slot, SLOT_FREE);
     struct arena arena = slot->arena;
     arena_reset(&arena);
+    answer_waits(en, slot, false);
     mem_free(slot->result);
     items_free(slot->items);
     TAILQ_REMOVE(&en->lists[SLOT_FREE], slot, link);

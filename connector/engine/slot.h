@@ -112,6 +112,7 @@ struct slot {
     bool dead_letter;
     char *result; /* encoded, of its own size; NULL: none yet */
     size_t result_len;
+    size_t bytes_waiting; /* counted for it */
     struct kafka_output outputs[SLOT_OUTPUTS];
     size_t n_outputs;
     const struct topic *reply_topic; /* NULL: none */

@@ -289,7 +289,7 @@ struct play *play_new(void)
                                          .token = "t",
                                          .max_in_flight = 8,
                                          .timeout_ms = 30000,
-                                         .max_response_bytes = 1 << 20,
+                                         .max_response_bytes = 2 << 20,
                                          .retry_max_attempts = 8,
                                          .retry_max_ms = 900000,
                                          .retry_backoff_ms = 1,

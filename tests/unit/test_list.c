@@ -456,6 +456,39 @@ static void test_a_page_beyond_a_tick_goes_alone(void **state)
     buf_fini(&body);
 }
 
+/* Pages that wait for a tick are bounded: no call begins while there are too many. */
+static void test_no_call_begins_while_too_much_waits(void **state)
+{
+    static const char every[] = "{\"operation\":\"list-tags\"}";
+    struct play *p = *state;
+    struct buf body;
+    char key[8];
+    int calls = 0, held = 0;
+    buf_init(&body, 2 << 20);
+    (void)buf_add_cstr(&body, "{\"_results\":[{\"id\":\"tag_1\",\"name\":\"");
+    assert_int_equal(buf_reserve(&body, 1000100), 0);
+    memset(body.data + body.len, 'x', 1000000);
+    body.len += 1000000;
+    (void)buf_add_cstr(&body, "\"}]}");
+    for (; calls < 60; calls++) {
+        snprintf(key, sizeof key, "k%d", calls);
+        command(p, calls, key, every);
+        if (calls == 0)
+            topic_is(p, 4, -1, "");
+        if (p->n_calls == 0)
+            break;
+        assert_true(answer(p, 200, body.data));
+    }
+    assert_in_range(calls, 25, 40); /* of 2 MB each, 64 MiB */
+    for (; p->n_calls == 0 && held < 50; held++) {
+        come(p);
+        end_tick(p, TICK_COMMITTED);
+        turn(p);
+    }
+    assert_int_equal(p->n_calls, 1);
+    buf_fini(&body);
+}
+
 static void test_too_many_items_fail_the_list(void **state)
 {
     struct play *p = *state;
@@ -510,6 +543,7 @@ int main(void)
         TEST(test_a_refused_result_keeps_its_count),
         TEST(test_a_repeat_waits_for_the_commit_and_has_no_items),
         TEST(test_a_page_beyond_a_tick_goes_alone),
+        TEST(test_no_call_begins_while_too_much_waits),
         TEST(test_too_many_items_fail_the_list),
         TEST(test_lists_of_events_are_answered_as_they_are),
     };
