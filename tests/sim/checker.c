@@ -101,6 +101,9 @@ void check_tail(struct world *w, const struct instance *in, int part)
         return;
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *c = &w->cmds[i];
+        /* With other counts a list's result may come from who owns another partition. */
+        if (c->walk.job && w->n_jobs_parts != w->n_parts)
+            continue;
         if (c->part == part && c->results > 0 && c->answer_owner < in->k.owner &&
             c->answer_offset >= in->k.tail_to[part])
             broken(w, "a new owner has read all results of before", in->slot, part, i,
@@ -153,8 +156,8 @@ static void check_again(struct world *w, const struct send *s, const struct send
                           : look_lease_over(w, c, s->inst, s->owner);
         bool before_own = !own && sent_by(w, s, before->at);
         /* It waited, armed it, lost the partition and has it back: its call goes on. */
-        bool orphan =
-            c->arm_slot == s->inst && c->arm_life == s->life && c->arm_owner < s->owner;
+        bool orphan = !own && c->arm_slot == s->inst && c->arm_life == s->life &&
+                      c->arm_since < s->owner;
         if (!orphan && (own || look_found_armed(c, s->inst, s->owner)) && !waited &&
             !before_own)
             broken(w, "with retry it waits before it is sent again", s->inst, c->part,
@@ -516,6 +519,8 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
             c->arm_handed = t->handed;
             c->arm_owner = t->owner[p];
         }
+        if (armed && !carried && (c->arm_slot != t->inst || c->arm_life != t->life))
+            c->arm_since = t->owner[p];
         if (armed && !carried) {
             c->arm_slot = t->inst;
             c->arm_life = t->life;

@@ -197,10 +197,10 @@ struct cmd {
     uint64_t delivered_to;  /* the last owner that got its record, */
     int64_t delivered_turn; /* and in which turn of all */
     int64_t first_send, first_execution;
-    int64_t arm_handed; /* when its arming was handed over; -1: not known */
-    int64_t arm_over;   /* when an arming of before ceased to count */
-    uint64_t arm_owner;
-    uint64_t first_owner; /* who sent it first */
+    int64_t arm_handed;            /* when its arming was handed over; -1: not known */
+    int64_t arm_over;              /* when an arming of before ceased to count */
+    uint64_t arm_owner, arm_since; /* arm_since: the first of these in that life */
+    uint64_t first_owner;          /* who sent it first */
     struct walk walk;
 };
 
