@@ -123,6 +123,11 @@ struct producer *producer_new(const struct kafka_options *o, rd_kafka_t *group,
     return p;
 }
 
+void producer_group(struct producer *p, rd_kafka_t *group)
+{
+    p->group = group;
+}
+
 void producer_free(struct producer *p)
 {
     struct output_topic *topic, *next;

@@ -147,8 +147,8 @@ static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info)
     int64_t start = clock_now(&clock_system);
     struct err e = ERR_INIT;
 
-    info->error[0] = '\0';
     for (;;) {
+        info->error[0] = '\0';
         if (question_topic(rk, info->topic, SLICE_MS, &info->partitions,
                            &info->max_message_bytes, &e) == 0)
             return 0;
@@ -203,7 +203,9 @@ static int created(rd_kafka_event_t *event, struct err *e)
                        CREATE_MS / 1000);
     result = rd_kafka_event_CreateTopics_result(event);
     if (result == NULL || rd_kafka_event_error(event) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return err_set(e, ERR_SYSTEM, "topics: %s", rd_kafka_event_error_string(event));
+        return err_set(
+            e, error_is_passing(rd_kafka_event_error(event)) ? ERR_BUSY : ERR_SYSTEM,
+            "topics: %s", rd_kafka_event_error_string(event));
     rows = rd_kafka_CreateTopics_result_topics(result, &n);
     for (i = 0; i < n; i++) {
         rd_kafka_resp_err_t code = rd_kafka_topic_result_error(rows[i]);
@@ -211,8 +213,8 @@ static int created(rd_kafka_event_t *event, struct err *e)
 
         if (code != RD_KAFKA_RESP_ERR_NO_ERROR &&
             code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS)
-            return err_set(e, ERR_SYSTEM, "topic %s: %s",
-                           rd_kafka_topic_result_name(rows[i]),
+            return err_set(e, error_is_passing(code) ? ERR_BUSY : ERR_SYSTEM,
+                           "topic %s: %s", rd_kafka_topic_result_name(rows[i]),
                            why != NULL ? why : rd_kafka_err2str(code));
     }
     return 0;
@@ -396,7 +398,8 @@ static int proof_failed(struct proof *p, rd_kafka_error_t *error, const char *to
                       "delivery=at-least-once or use Kafka 2.5 or later",
                       why);
     else
-        (void)err_set(e, ERR_SETTINGS, "transactions: %s%s%s", topic != NULL ? topic : "",
+        (void)err_set(e, error_is_passing(code) ? ERR_BUSY : ERR_SETTINGS,
+                      "transactions: %s%s%s", topic != NULL ? topic : "",
                       topic != NULL ? ": " : "", why);
     e->code = code;
     rd_kafka_error_destroy(error);
@@ -492,6 +495,7 @@ struct kafka_reader {
     struct names names;
     struct reader_part *parts;
     size_t n_parts, n_at_end;
+    int lent;
 };
 
 static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const char *topic,
@@ -543,7 +547,7 @@ int kafka_reader_next_wait(struct kafka_reader *r, int64_t timeout_ms,
         if (event == NULL)
             return 0;
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH) {
-            if (!record_take(&r->names, event, rec))
+            if (!record_take(&r->names, &r->lent, event, rec))
                 continue;
             part = part_of(r, rec->at);
             r->n_at_end -= part->at_end ? 1 : 0;
@@ -588,7 +592,9 @@ static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const cha
     int64_t offset = 0;
     int rc = 0;
 
-    if (ask_topic(questions, &info) != 0 || info.error[0] != '\0')
+    if (ask_topic(questions, &info) != 0)
+        return err_set(e, ERR_BUSY, "%s", info.error);
+    if (info.error[0] != '\0')
         return err_set(e, ERR_SYSTEM, "%s", info.error);
     if (info.partitions == 0)
         return err_set(e, ERR_SETTINGS, "topic %s does not exist", topic);
