@@ -115,6 +115,7 @@ bench-programs: $(BENCH_BIN)
 bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
+	build/venv/bin/python tests/chaos/members.py
 
 # The rules of the house, and the other compiler.
 lint: DEPS += clang clang-format shellcheck
