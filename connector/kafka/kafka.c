@@ -257,7 +257,8 @@ static bool subscribe(struct kafka *k, struct kafka_event *ev)
     if (consumer_subscribe(k->consumer, &e) == 0)
         return false;
     ev->type = KAFKA_FATAL;
-    (void)snprintf(ev->error, sizeof(ev->error), "%s", e.text);
+    (void)snprintf(ev->error, sizeof(ev->error), "%.*s", (int)sizeof(ev->error) - 1,
+                   e.text);
     return true;
 }
 
@@ -274,7 +275,7 @@ static bool renew(struct kafka *k, struct kafka_event *ev)
     }
     job_free(job);
     *ev = (struct kafka_event){.type = KAFKA_FATAL};
-    (void)snprintf(ev->error, sizeof(ev->error), "consumer: %s", e.text);
+    (void)snprintf(ev->error, sizeof(ev->error), "consumer: %.200s", e.text);
     return true;
 }
 
