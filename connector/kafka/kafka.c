@@ -257,8 +257,7 @@ static bool subscribe(struct kafka *k, struct kafka_event *ev)
     if (consumer_subscribe(k->consumer, &e) == 0)
         return false;
     ev->type = KAFKA_FATAL;
-    (void)snprintf(ev->error, sizeof(ev->error), "%.*s", (int)sizeof(ev->error) - 1,
-                   e.text);
+    err_copy(&e, ev->error, sizeof(ev->error));
     return true;
 }
 
@@ -275,7 +274,7 @@ static bool renew(struct kafka *k, struct kafka_event *ev)
     }
     job_free(job);
     *ev = (struct kafka_event){.type = KAFKA_FATAL};
-    (void)snprintf(ev->error, sizeof(ev->error), "consumer: %.200s", e.text);
+    err_copy(&e, ev->error, sizeof(ev->error));
     return true;
 }
 

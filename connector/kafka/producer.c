@@ -426,7 +426,7 @@ static enum tick_end renew(struct attempt *a, enum tick_end end)
         if (producer_init(p, &e) == 0)
             return end;
         if (e.kind != ERR_BUSY)
-            (void)snprintf(p->fatal, sizeof(p->fatal), "%s", e.text);
+            err_copy(&e, p->fatal, sizeof(p->fatal));
         watch_nap(p->watch);
     }
     close_handle(p);

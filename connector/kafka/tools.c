@@ -152,7 +152,7 @@ static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info)
         if (question_topic(rk, info->topic, SLICE_MS, &info->partitions,
                            &info->max_message_bytes, &e) == 0)
             return 0;
-        (void)snprintf(info->error, sizeof(info->error), "%s", e.text);
+        err_copy(&e, info->error, sizeof(info->error));
         if (e.kind != ERR_BUSY)
             return 0;
         if (clock_now(&clock_system) - start > QUESTION_MS)

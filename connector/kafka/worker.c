@@ -410,7 +410,7 @@ static void ask_one(struct worker *w)
         return;
     }
     if (rc != 0)
-        (void)snprintf(job->error, sizeof(job->error), "%s", e.text);
+        err_copy(&e, job->error, sizeof(job->error));
     answer(w, job);
 }
 
