@@ -22,6 +22,7 @@ REVISION := $(shell git rev-parse --short=10 HEAD 2>/dev/null || echo unknown)
 CPPFLAGS += -std=gnu11 -Iconnector -D_GNU_SOURCE
 VERSION_FLAGS = -DFRONT_CONNECTOR_VERSION='"$(VERSION)"' -DFRONT_CONNECTOR_REVISION='"$(REVISION)"'
 $(BUILD)/connector/cli/version.o $(BUILD)/connector/cli/run.o: ALL_CFLAGS += $(VERSION_FLAGS)
+$(BUILD)/connector/cli/version.o $(BUILD)/connector/cli/run.o: $(BUILD)/revision
 ALL_CFLAGS = $(CPPFLAGS) $(CFLAGS) $(WARNINGS) $(HARDEN) $(shell pkg-config --cflags $(PKGS))
 LIBS      = $(shell pkg-config --libs $(PKGS)) -lpthread -lm
 
@@ -35,6 +36,11 @@ all: $(BUILD)/front-connector
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+
+# Touched only when it changes.
+$(BUILD)/revision: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION) $(REVISION)' | cmp -s - $@ || echo '$(VERSION) $(REVISION)' > $@
 
 $(LIB): $(LIB_OBJ)
 	@rm -f $@
@@ -115,6 +121,7 @@ bench-programs: $(BENCH_BIN)
 bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
+	build/venv/bin/python tests/chaos/members.py
 
 # The rules of the house, and the other compiler.
 lint: DEPS += clang clang-format shellcheck
@@ -160,5 +167,5 @@ clean:
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
          $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
-.PHONY: all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox \
+.PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox \
         schemas sim sim-mutations system test unit unit-deps unit-programs

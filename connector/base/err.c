@@ -51,6 +51,11 @@ void err_clear(struct err *e)
     e->text[0] = '\0';
 }
 
+void err_copy(const struct err *e, char *out, size_t size)
+{
+    (void)snprintf(out, size, "%.*s", (int)size - 1, e->text);
+}
+
 static void fill(struct err *e, enum err_kind kind, const char *reason, const char *fmt,
                  va_list ap)
 {

@@ -7,6 +7,7 @@
 #define BASE_ERR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 
 enum err_kind {
     ERR_NONE,
@@ -42,5 +43,8 @@ int err_input(struct err *e, const char *reason, const char *fmt, ...)
 int err_prefix(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void err_clear(struct err *e);
+
+/* Its text, cut to what `out` of `size` bytes holds. */
+void err_copy(const struct err *e, char *out, size_t size);
 
 #endif

@@ -16,6 +16,7 @@
 #define ERRORS_MAX (64 * 1024)
 #define NEW_TOPIC_TRIES 50
 #define NEW_TOPIC_PAUSE_MS 200
+#define AGAIN_PAUSE_MS 500
 
 void preflight_say(struct preflight *p, enum check_state state, const char *check,
                    const char *name, const char *fix, const char *fmt, ...)
@@ -30,6 +31,19 @@ void preflight_say(struct preflight *p, enum check_state state, const char *chec
     if (state == CHECK_FAIL)
         p->failed++;
     p->say(p->arg, &line);
+}
+
+/* A broker that has gone or a partition without a leader is no fault of the settings. */
+static bool again(struct preflight *p, struct err *e)
+{
+    const struct timespec pause = {0, AGAIN_PAUSE_MS * 1000000L};
+
+    if (p->waiting == NULL || e->kind != ERR_BUSY)
+        return false;
+    p->waiting(p->arg, e->text);
+    err_clear(e);
+    nanosleep(&pause, NULL);
+    return true;
 }
 
 int preflight_kafka_settings(struct preflight *p)
@@ -77,7 +91,12 @@ static int topic_set_ask(struct preflight *p, struct topic_set *ts)
 {
     struct err e = ERR_INIT;
 
-    if (kafka_topics_wait(&p->launch->kafka, ts->infos, ts->n, &e) != 0) {
+    int rc;
+
+    do
+        rc = kafka_topics_wait(&p->launch->kafka, ts->infos, ts->n, &e);
+    while (rc != 0 && again(p, &e));
+    if (rc != 0) {
         preflight_say(p, CHECK_FAIL, topic_check, "", "see that the brokers answer", "%s",
                       e.text);
         return -1;
@@ -144,7 +163,9 @@ static int create_missing(struct preflight *p, struct topic_set *ts, size_t from
             };
     }
     if (n > 0) {
-        ret = kafka_create_topics_wait(&p->launch->kafka, topics, n, &e);
+        do
+            ret = kafka_create_topics_wait(&p->launch->kafka, topics, n, &e);
+        while (ret != 0 && again(p, &e));
         if (ret != 0)
             preflight_say(p, CHECK_FAIL, topic_check, topics[0].topic,
                           "create it by hand, or allow Create on the cluster",
@@ -319,6 +340,7 @@ out:
 int preflight_transactions(struct preflight *p)
 {
     struct err e = ERR_INIT;
+    int rc;
 
     if (p->s->delivery != DELIVERY_EXACTLY_ONCE) {
         preflight_say(
@@ -326,7 +348,10 @@ int preflight_transactions(struct preflight *p)
             "delivery = at-least-once: a result may appear twice after a crash");
         return 0;
     }
-    if (kafka_prove_transactions_wait(&p->launch->kafka, &e) != 0) {
+    do
+        rc = kafka_prove_transactions_wait(&p->launch->kafka, &e);
+    while (rc != 0 && again(p, &e));
+    if (rc != 0) {
         preflight_say(p, CHECK_FAIL, "transactions", p->s->group_id,
                       "give the missing right (config/README.md lists them), or accept "
                       "repeated results with delivery = at-least-once",
@@ -388,8 +413,10 @@ int preflight_offsets(struct preflight *p)
                       "commands.start says where to begin");
         return 0;
     }
-    rc = kafka_lost_offsets_wait(&p->launch->kafka, p->s->results_topic, LOOK_BACK, where,
-                                 sizeof(where), &e);
+    do
+        rc = kafka_lost_offsets_wait(&p->launch->kafka, p->s->results_topic, LOOK_BACK,
+                                     where, sizeof(where), &e);
+    while (rc < 0 && again(p, &e));
     if (rc == 0) {
         preflight_say(p, CHECK_OK, "offsets", p->s->group_id, NULL,
                       "no result without a committed position");

@@ -26,6 +26,9 @@ struct preflight {
         *launch; /* results_partitions and results_record_max_bytes are filled */
     bool create; /* create what is missing, when the settings say so */
     void (*say)(void *arg, const struct check_line *line);
+    /* What no broker can answer just now is asked again, and this told each time. NULL:
+     * it fails. */
+    void (*waiting)(void *arg, const char *why);
     void *arg;
     size_t failed;
 };

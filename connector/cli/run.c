@@ -117,8 +117,12 @@ static int fail_settings(const struct err *e, const char *event)
 
 static int prepare(struct run *r)
 {
-    struct preflight p = {
-        .s = &r->s, .launch = &r->launch, .create = true, .say = log_finding};
+    struct preflight p = {.s = &r->s,
+                          .launch = &r->launch,
+                          .create = true,
+                          .say = log_finding,
+                          .waiting = log_waiting,
+                          .arg = r};
     struct sigaction stop = {.sa_handler = end_now};
     struct err e = ERR_INIT;
 

@@ -26,6 +26,7 @@
 #define TICK_RECORDS_MAX 5000
 #define TICK_BYTES_MAX (8 * 1024 * 1024)
 #define TICK_SPACING_MS 25
+#define TICK_SLOW_MS 4000
 #define TICK_FULL 2000
 /* No call begins while so much waits for ticks, as when Kafka is away. */
 #define WAITING_BYTES_MAX ((size_t)64 * 1024 * 1024)
@@ -167,6 +168,7 @@ struct engine {
     struct tick_owner *tick_owner; /* of each output */
     size_t cap_outputs, cap_offsets;
     bool tick_running, tick_wanted;
+    bool tick_told; /* that it waits for Kafka was logged */
     int64_t tick_started, tick_not_before;
     int64_t committed_boot; /* boot ms when the last committed tick was handed over */
     int64_t tick_boot;
@@ -411,6 +413,7 @@ void list_refused(struct engine *en, struct slot *slot, size_t item,
 void tick_turn(struct engine *en);
 void tick_ended(struct engine *en, struct kafka_tick *tick);
 int64_t tick_next_ms(const struct engine *en);
+bool tick_is_slow(const struct engine *en);  /* it waits for Kafka */
 bool tick_is_fresh(const struct engine *en); /* non-GET calls may go */
 void tick_settle(struct engine *en, struct part *part, const struct ledger_image *im);
 

@@ -56,6 +56,8 @@ bool engine_ready(struct engine *en, struct buf *why)
     if (not_ready == NULL && reason == NULL && lag > 0 &&
         en->now - en->last_finished_ms > PROGRESS_MS && en->last_finished_ms > 0)
         not_ready = "nothing finished for 60 s though commands wait";
+    if (tick_is_slow(en) && reason == NULL)
+        reason = "Kafka does not commit";
     buf_add_cstr(why, not_ready ? not_ready : reason ? reason : "ok");
     return not_ready == NULL;
 }

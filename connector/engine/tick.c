@@ -29,8 +29,15 @@ static const char *const end_names[] = {"",      "committed",  "aborted",
 
 void tick_turn(struct engine *en)
 {
+    if (tick_is_slow(en) && !en->tick_told) {
+        en->tick_told = true;
+        log_warn("tick.waiting",
+                 "Kafka does not commit: %zu record(s) wait, nothing unsafe is called",
+                 en->tick.n_outputs);
+    }
     if (tick_next_ms(en) > en->now)
         return;
+    en->tick_told = false;
     en->tick.n_outputs = en->tick.n_offsets = 0;
     arena_reset(&en->tick_arena);
     take_jobs(en, take_answers(en));
@@ -57,6 +64,11 @@ int64_t tick_next_ms(const struct engine *en)
     if (!hurry && en->tick_started + TICK_SPACING_MS > at)
         at = en->tick_started + TICK_SPACING_MS;
     return at;
+}
+
+bool tick_is_slow(const struct engine *en)
+{
+    return en->tick_running && en->now - en->tick_started >= TICK_SLOW_MS;
 }
 
 bool tick_is_fresh(const struct engine *en)

@@ -10,13 +10,26 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
-enum consumer_state { CONSUMER_OPEN, CONSUMER_CLOSING, CONSUMER_CLOSED };
+enum consumer_state { CONSUMER_OPEN, CONSUMER_FENCED, CONSUMER_CLOSING, CONSUMER_CLOSED };
+
+enum {
+    /* A fence so long after a broker was missed may be the member's own doing. */
+    OWN_FENCE_MS = 120000
+};
+
+struct handle {
+    rd_kafka_t *rk;
+    int lent; /* its records that are out: they must be back before it is destroyed */
+};
 
 struct consumer {
-    rd_kafka_t *rk;
+    rd_kafka_conf_t *conf; /* copied for every handle */
+    struct handle *own;
+    struct handle *old;        /* fenced; NULL: none */
     rd_kafka_queue_t *queue;   /* the consumer's own, main events forwarded to it */
     rd_kafka_queue_t *closing; /* where the events go once close was called */
     struct loop *loop;
@@ -29,7 +42,9 @@ struct consumer {
     size_t n_topics;
     char *instance_id;
 
+    int64_t missed_ms;  /* when a broker did not answer this handle; 0: never */
     int64_t assignment; /* number of the last ASSIGN */
+    bool held;          /* ... and it was not unassigned yet */
     struct stamp *stamp;
     bool revoking; /* REVOKE or LOST was handed out and not answered yet */
     bool lost;     /* and that it is lost was said */
@@ -45,6 +60,9 @@ static bool on_rebalance(struct consumer *c, rd_kafka_event_t *event,
                          struct kafka_event *ev);
 static bool on_lost_meanwhile(struct consumer *c, struct kafka_event *ev);
 static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_event *ev);
+static struct handle *open_handle(struct consumer *c, struct err *e);
+static bool is_own_fence(const struct consumer *c, rd_kafka_resp_err_t code);
+static bool on_fenced(struct consumer *c, struct kafka_event *ev);
 static bool on_fatal(struct consumer *c, struct kafka_event *ev);
 static void keep_parts(struct consumer *c, const rd_kafka_topic_partition_list_t *list);
 static void show_parts(struct consumer *c, enum kafka_event_type type,
@@ -72,18 +90,14 @@ struct consumer *consumer_new(struct loop *lo, const struct kafka_options *o,
 {
     rd_kafka_conf_t *conf = client_conf(o, CLIENT_GROUP, true, e);
     struct consumer *c;
-    rd_kafka_t *rk;
     size_t i;
 
     if (conf == NULL)
         return NULL;
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_FETCH | RD_KAFKA_EVENT_REBALANCE |
                                        RD_KAFKA_EVENT_ERROR);
-    rk = client_new(CLIENT_GROUP, conf, e);
-    if (rk == NULL)
-        return NULL;
     c = mem_zalloc(sizeof(*c));
-    c->rk = rk;
+    c->conf = conf;
     c->loop = lo;
     c->watch = watch;
     c->instance_id = mem_strdup(o->instance_id);
@@ -93,20 +107,66 @@ struct consumer *consumer_new(struct loop *lo, const struct kafka_options *o,
     if (o->jobs_topic != NULL)
         c->topics[c->n_topics++] = mem_strdup(o->jobs_topic);
     c->wake_fd = loop_wake_fd(lo, wake_up, c, e);
-    if (c->wake_fd < 0) {
-        rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    if (c->wake_fd >= 0)
+        c->own = open_handle(c, e);
+    if (c->own == NULL) {
         consumer_free(c);
         return NULL;
     }
+    return c;
+}
+
+static struct handle *open_handle(struct consumer *c, struct err *e)
+{
+    rd_kafka_t *rk = client_new(CLIENT_GROUP, rd_kafka_conf_dup(c->conf), e);
+    struct handle *h;
+
+    if (rk == NULL)
+        return NULL;
+    h = mem_zalloc(sizeof(*h));
+    h->rk = rk;
     (void)rd_kafka_poll_set_consumer(rk); /* fails for producers only */
     c->queue = rd_kafka_queue_get_consumer(rk);
     watch_queue(c, c->queue);
-    return c;
+    return h;
 }
 
 rd_kafka_t *consumer_handle(struct consumer *c)
 {
-    return c->rk;
+    return c->own->rk;
+}
+
+bool consumer_must_renew(const struct consumer *c)
+{
+    return c->state == CONSUMER_FENCED && !c->held && c->old == NULL;
+}
+
+rd_kafka_t *consumer_renew(struct consumer *c, struct err *e)
+{
+    rd_kafka_queue_t *queue = c->queue;
+    struct handle *h = open_handle(c, e);
+
+    if (h == NULL)
+        return NULL;
+    rd_kafka_queue_io_event_enable(queue, -1, NULL, 0);
+    rd_kafka_queue_destroy(queue);
+    c->old = c->own;
+    c->own = h;
+    c->missed_ms = 0;
+    c->state = CONSUMER_OPEN;
+    return h->rk;
+}
+
+rd_kafka_t *consumer_old(struct consumer *c)
+{
+    rd_kafka_t *rk;
+
+    if (c->old == NULL || c->old->lent > 0)
+        return NULL;
+    rk = c->old->rk;
+    mem_free(c->old);
+    c->old = NULL;
+    return rk;
 }
 
 struct names *consumer_names(struct consumer *c)
@@ -123,7 +183,7 @@ int consumer_subscribe(struct consumer *c, struct err *e)
 
     for (i = 0; i < c->n_topics; i++)
         rd_kafka_topic_partition_list_add(list, c->topics[i], RD_KAFKA_PARTITION_UA);
-    code = rd_kafka_subscribe(c->rk, list);
+    code = rd_kafka_subscribe(c->own->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         return err_set(e, ERR_FATAL, "subscribe: %s", rd_kafka_err2str(code));
@@ -136,6 +196,8 @@ bool consumer_next(struct consumer *c, struct kafka_event *ev)
 
     if (c->state == CONSUMER_CLOSED)
         return false;
+    if (c->state == CONSUMER_FENCED)
+        return on_fenced(c, ev);
     if (on_lost_meanwhile(c, ev))
         return true;
     for (;;) {
@@ -145,7 +207,7 @@ bool consumer_next(struct consumer *c, struct kafka_event *ev)
         if (translate(c, event, ev))
             return true;
     }
-    if (c->state == CONSUMER_CLOSING && rd_kafka_consumer_closed(c->rk) == 1) {
+    if (c->state == CONSUMER_CLOSING && rd_kafka_consumer_closed(c->own->rk) == 1) {
         c->state = CONSUMER_CLOSED;
         drop_stamp(c);
         ev->type = KAFKA_CLOSED;
@@ -161,13 +223,14 @@ void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_
     rd_kafka_resp_err_t code;
     size_t i;
 
-    if (assignment != c->assignment || c->revoking || c->state == CONSUMER_CLOSED)
+    if (assignment != c->assignment || c->revoking || c->state == CONSUMER_CLOSED ||
+        c->state == CONSUMER_FENCED)
         return; /* overtaken: a REVOKE is on its way or answered */
     list = rd_kafka_topic_partition_list_new((int)n);
     for (i = 0; i < n; i++)
         rd_kafka_topic_partition_list_add(list, parts[i].at.topic, parts[i].at.partition)
             ->offset = parts[i].offset;
-    code = rd_kafka_assign(c->rk, list);
+    code = rd_kafka_assign(c->own->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_error("kafka.assign", "assignment %lld: %s", (long long)assignment,
@@ -175,7 +238,8 @@ void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_
     if (c->stamp != NULL)
         return; /* more partitions of an assignment that has its object */
     c->stamp = mem_zalloc(sizeof(*c->stamp));
-    *c->stamp = (struct stamp){1, assignment, rd_kafka_consumer_group_metadata(c->rk)};
+    *c->stamp =
+        (struct stamp){1, assignment, rd_kafka_consumer_group_metadata(c->own->rk)};
     /* An object of before the first join is not checked by the broker at all. */
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR || !group_is_checked(c->stamp->group))
         drop_stamp(c);
@@ -191,8 +255,11 @@ void consumer_unassign(struct consumer *c, int64_t assignment)
     atomic_store(&c->watch->assignment, 0);
     c->revoking = false;
     c->lost = false;
+    c->held = false;
     c->n_parts = 0;
-    code = rd_kafka_assign(c->rk, NULL);
+    if (c->state == CONSUMER_FENCED)
+        return;
+    code = rd_kafka_assign(c->own->rk, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warn("kafka.unassign", "assignment %lld: %s", (long long)assignment,
                  rd_kafka_err2str(code));
@@ -205,9 +272,9 @@ void consumer_pause(struct consumer *c, struct kafka_partition at, bool pause)
     /* Fails only for a partition that is no longer ours: then there is nothing to hold.
      */
     if (pause)
-        (void)rd_kafka_pause_partitions(c->rk, list);
+        (void)rd_kafka_pause_partitions(c->own->rk, list);
     else
-        (void)rd_kafka_resume_partitions(c->rk, list);
+        (void)rd_kafka_resume_partitions(c->own->rk, list);
     rd_kafka_topic_partition_list_destroy(list);
 }
 
@@ -215,7 +282,7 @@ int64_t consumer_high(struct consumer *c, struct kafka_partition at)
 {
     int64_t low, high;
 
-    if (rd_kafka_get_watermark_offsets(c->rk, at.topic, at.partition, &low, &high) !=
+    if (rd_kafka_get_watermark_offsets(c->own->rk, at.topic, at.partition, &low, &high) !=
             RD_KAFKA_RESP_ERR_NO_ERROR ||
         high < 0)
         return -1;
@@ -233,13 +300,17 @@ void consumer_close(struct consumer *c)
 {
     rd_kafka_error_t *error;
 
+    if (c->state == CONSUMER_FENCED) { /* it is no member any more: nothing to leave */
+        atomic_store(&c->watch->assignment, 0);
+        c->state = CONSUMER_CLOSED;
+    }
     if (c->state != CONSUMER_OPEN)
         return;
     c->state = CONSUMER_CLOSING;
     /* A queue of its own: the library forwards the consumer's queue into it. */
-    c->closing = rd_kafka_queue_new(c->rk);
+    c->closing = rd_kafka_queue_new(c->own->rk);
     watch_queue(c, c->closing);
-    error = rd_kafka_consumer_close_queue(c->rk, c->closing);
+    error = rd_kafka_consumer_close_queue(c->own->rk, c->closing);
     if (error == NULL)
         return;
     log_info("kafka.close", "%s", rd_kafka_error_string(error));
@@ -274,6 +345,9 @@ void consumer_free(struct consumer *c)
         (void)close(c->wake_fd);
     }
     names_fini(&c->names);
+    rd_kafka_conf_destroy(c->conf);
+    mem_free(c->own);
+    mem_free(c->old);
     for (i = 0; i < c->n_topics; i++)
         mem_free(c->topics[i]);
     mem_free(c->topics);
@@ -305,7 +379,7 @@ static bool translate(struct consumer *c, rd_kafka_event_t *event, struct kafka_
     switch (rd_kafka_event_type(event)) {
     case RD_KAFKA_EVENT_FETCH:
         ev->type = KAFKA_RECORD;
-        return record_take(&c->names, event, &ev->record);
+        return record_take(&c->names, &c->own->lent, event, &ev->record);
     case RD_KAFKA_EVENT_REBALANCE:
         told = on_rebalance(c, event, ev);
         break;
@@ -327,6 +401,7 @@ static bool on_rebalance(struct consumer *c, rd_kafka_event_t *event,
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         keep_parts(c, rd_kafka_event_topic_partition_list(event));
         c->assignment++;
+        c->held = true;
         c->revoking = false;
         c->lost = false;
         drop_stamp(c);
@@ -337,21 +412,22 @@ static bool on_rebalance(struct consumer *c, rd_kafka_event_t *event,
     if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
         keep_parts(c, rd_kafka_event_topic_partition_list(event));
         c->revoking = true;
-        c->lost = rd_kafka_assignment_lost(c->rk) == 1;
+        c->lost = rd_kafka_assignment_lost(c->own->rk) == 1;
         if (c->lost)
             atomic_store(&c->watch->assignment, 0);
         show_parts(c, c->lost ? KAFKA_LOST : KAFKA_REVOKE, ev);
         return true;
     }
     log_warn("kafka.rebalance", "%s", rd_kafka_err2str(code));
-    (void)rd_kafka_assign(c->rk, NULL); /* what the library asks for after an error */
+    (void)rd_kafka_assign(c->own->rk,
+                          NULL); /* what the library asks for after an error */
     return false;
 }
 
 /* The session can end while a REVOKE drains: the library has no second event for that. */
 static bool on_lost_meanwhile(struct consumer *c, struct kafka_event *ev)
 {
-    if (!c->revoking || c->lost || rd_kafka_assignment_lost(c->rk) != 1)
+    if (!c->revoking || c->lost || rd_kafka_assignment_lost(c->own->rk) != 1)
         return false;
     c->lost = true;
     atomic_store(&c->watch->assignment, 0);
@@ -372,6 +448,8 @@ static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_e
     }
     (void)snprintf(ev->error, sizeof(ev->error), "%s",
                    rd_kafka_event_error_string(event));
+    if (error_is_passing(code))
+        c->missed_ms = clock_now(&clock_system);
     if (rd_kafka_event_error_is_fatal(event) == 1 || code == RD_KAFKA_RESP_ERR__FATAL ||
         code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         return on_fatal(c, ev);
@@ -398,17 +476,46 @@ static bool on_error(struct consumer *c, rd_kafka_event_t *event, struct kafka_e
     return false;
 }
 
+/* The broker knows a static member by its last join. When its answer was lost with a
+ * connection, the library asks again as who it was before, and is fenced for good. A real
+ * rival fences the new handle too, which has missed no broker. */
+static bool is_own_fence(const struct consumer *c, rd_kafka_resp_err_t code)
+{
+    return code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID && c->state == CONSUMER_OPEN &&
+           c->missed_ms != 0 && clock_now(&clock_system) - c->missed_ms < OWN_FENCE_MS;
+}
+
+/* The library has no event for what the member loses by that. */
+static bool on_fenced(struct consumer *c, struct kafka_event *ev)
+{
+    if (!c->held || (c->revoking && c->lost))
+        return false;
+    c->revoking = true;
+    c->lost = true;
+    atomic_store(&c->watch->assignment, 0);
+    show_parts(c, KAFKA_LOST, ev);
+    return true;
+}
+
 static bool on_fatal(struct consumer *c, struct kafka_event *ev)
 {
     char text[200];
-    rd_kafka_resp_err_t code = rd_kafka_fatal_error(c->rk, text, sizeof(text));
+    rd_kafka_resp_err_t code = rd_kafka_fatal_error(c->own->rk, text, sizeof(text));
 
+    if (is_own_fence(c, code)) {
+        log_warn("group.fenced",
+                 "instance.id %s was fenced after a broker was missed, most likely by "
+                 "its own join: it joins again",
+                 c->instance_id);
+        c->state = CONSUMER_FENCED;
+        *ev = (struct kafka_event){.type = KAFKA_STATE};
+        return on_fenced(c, ev);
+    }
     ev->type = KAFKA_FATAL;
     if (code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         (void)snprintf(
             ev->error, sizeof(ev->error),
-            "instance.id %s is used twice: another process joined the group under it "
-            "(or Kafka was away for longer than the session time-out: then start again); "
+            "instance.id %s is used twice: another process joined the group under it; "
             "give every instance an instance.id of its own",
             c->instance_id);
     else

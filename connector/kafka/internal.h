@@ -81,8 +81,10 @@ struct names {
 
 void names_fini(struct names *ns);
 const char *names_intern(struct names *ns, const char *text);
-/* Takes a FETCH event; false: it held no message (event destroyed). */
-bool record_take(struct names *ns, rd_kafka_event_t *event, struct kafka_record *rec);
+/* Takes a FETCH event; false: it held no message (event destroyed). *lent counts the
+ * records that are out; it must outlive them. */
+bool record_take(struct names *ns, int *lent, rd_kafka_event_t *event,
+                 struct kafka_record *rec);
 void record_release(struct kafka_record *rec);
 rd_kafka_headers_t *headers_new(const struct kafka_header *headers, size_t n);
 
@@ -128,6 +130,13 @@ int64_t consumer_high(struct consumer *c, struct kafka_partition at);
 struct stamp *consumer_stamp(struct consumer *c, int64_t assignment); /* NULL: not held */
 void consumer_close(struct consumer *c);
 bool consumer_is_closed(const struct consumer *c);
+/* A member fenced by its own join of a moment ago, whose answer was lost with the broker,
+ * joins again with a new handle: true once the engine has let go of what it had. */
+bool consumer_must_renew(const struct consumer *c);
+/* The new handle, not subscribed yet; the old one is given back by consumer_old when no
+ * record of it is out any more. */
+rd_kafka_t *consumer_renew(struct consumer *c, struct err *e);
+rd_kafka_t *consumer_old(struct consumer *c);
 /* All but the librdkafka handle, which the Kafka thread destroys. */
 void consumer_free(struct consumer *c);
 /* Lets go of the handle's queues so that it can be destroyed. */
@@ -164,6 +173,7 @@ struct producer;
 struct producer *producer_new(const struct kafka_options *o, rd_kafka_t *group,
                               struct kafka_watch *watch, struct err *e);
 void producer_free(struct producer *p);
+void producer_group(struct producer *p, rd_kafka_t *group); /* another one */
 /* One attempt of about a second; ERR_BUSY: once more, else it is final. */
 int producer_init(struct producer *p, struct err *e);
 /* A handle for this topic; learns its metadata when a broker answers. */
@@ -185,8 +195,10 @@ enum job_type {
     JOB_WATERMARKS,
     JOB_TOPIC,
     JOB_READ,
-    JOB_PROBE, /* tell when a broker answers again */
-    JOB_STATE, /* news, not asked for */
+    JOB_PROBE,   /* tell when a broker answers again */
+    JOB_GROUP,   /* from now on this is the group's handle */
+    JOB_DESTROY, /* and this one is wanted no more */
+    JOB_STATE,   /* news, not asked for */
     JOB_READY,
     JOB_FATAL
 };
@@ -199,6 +211,7 @@ struct job {
     int64_t assignment;
     struct kafka_tick *tick;
     struct stamp *stamp;
+    rd_kafka_t *group; /* GROUP, DESTROY */
     int64_t asked_ms, due_ms;
     int64_t turn_ms; /* it has been asked since; 0: not yet */
 

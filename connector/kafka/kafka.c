@@ -31,6 +31,9 @@ static bool next_answer(struct kafka *k, struct kafka_event *ev);
 static bool translate(struct kafka *k, struct job *job, struct kafka_event *ev);
 static bool on_state(struct kafka *k, struct kafka_event *ev, bool from_thread);
 static bool on_ready(struct kafka *k, struct kafka_event *ev);
+static bool subscribe(struct kafka *k, struct kafka_event *ev);
+static bool renew(struct kafka *k, struct kafka_event *ev);
+static void drop_old(struct kafka *k);
 
 static bool port_next(void *self, struct kafka_event *ev);
 static void port_release(void *self, struct kafka_record *rec);
@@ -127,6 +130,9 @@ static bool port_next(void *self, struct kafka_event *ev)
     k->shown = NULL;
     if (next_answer(k, ev))
         return true;
+    drop_old(k);
+    if (!k->closing && consumer_must_renew(k->consumer) && renew(k, ev))
+        return true;
     for (;;) {
         *ev = (struct kafka_event){.type = KAFKA_STATE};
         if (!consumer_next(k->consumer, ev))
@@ -203,6 +209,8 @@ static bool translate(struct kafka *k, struct job *job, struct kafka_event *ev)
         ev->type = KAFKA_FATAL;
         return true;
     case JOB_PROBE:
+    case JOB_GROUP:
+    case JOB_DESTROY:
         return false;
     }
     abort();
@@ -228,16 +236,51 @@ static bool on_state(struct kafka *k, struct kafka_event *ev, bool from_thread)
 
 static bool on_ready(struct kafka *k, struct kafka_event *ev)
 {
-    struct err e = ERR_INIT;
-
     if (k->closing || k->subscribed)
         return false;
     k->subscribed = true;
+    return subscribe(k, ev);
+}
+
+/* true: *ev says that it cannot be done. */
+static bool subscribe(struct kafka *k, struct kafka_event *ev)
+{
+    struct err e = ERR_INIT;
+
     if (consumer_subscribe(k->consumer, &e) == 0)
         return false;
     ev->type = KAFKA_FATAL;
-    (void)snprintf(ev->error, sizeof(ev->error), "%s", e.text);
+    err_copy(&e, ev->error, sizeof(ev->error));
     return true;
+}
+
+static bool renew(struct kafka *k, struct kafka_event *ev)
+{
+    struct err e = ERR_INIT;
+    struct job *job;
+
+    job = job_new(JOB_GROUP);
+    job->group = consumer_renew(k->consumer, &e);
+    if (job->group != NULL) {
+        worker_ask(k->worker, job);
+        return subscribe(k, ev);
+    }
+    job_free(job);
+    *ev = (struct kafka_event){.type = KAFKA_FATAL};
+    err_copy(&e, ev->error, sizeof(ev->error));
+    return true;
+}
+
+static void drop_old(struct kafka *k)
+{
+    rd_kafka_t *old = consumer_old(k->consumer);
+    struct job *job;
+
+    if (old == NULL)
+        return;
+    job = job_new(JOB_DESTROY);
+    job->group = old;
+    worker_ask(k->worker, job);
 }
 
 static void port_release(void *self, struct kafka_record *rec)

@@ -126,6 +126,11 @@ struct producer *producer_new(const struct kafka_options *o, rd_kafka_t *group,
     return p;
 }
 
+void producer_group(struct producer *p, rd_kafka_t *group)
+{
+    p->group = group;
+}
+
 void producer_free(struct producer *p)
 {
     struct output_topic *topic, *next;
@@ -440,7 +445,7 @@ static enum tick_end renew(struct attempt *a, enum tick_end end)
         if (producer_init(p, &e) == 0)
             return end;
         if (e.kind != ERR_BUSY)
-            (void)snprintf(p->fatal, sizeof(p->fatal), "%s", e.text);
+            err_copy(&e, p->fatal, sizeof(p->fatal));
         watch_nap(p->watch);
     }
     close_handle(p);

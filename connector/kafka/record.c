@@ -15,11 +15,12 @@ struct name {
 /* What a record borrows from. */
 struct held {
     rd_kafka_event_t *event;
+    int *lent;
     struct kafka_header headers[];
 };
 
-static struct held *hold(rd_kafka_event_t *event, const rd_kafka_message_t *msg,
-                         struct kafka_record *rec);
+static struct held *hold(int *lent, rd_kafka_event_t *event,
+                         const rd_kafka_message_t *msg, struct kafka_record *rec);
 
 void names_fini(struct names *ns)
 {
@@ -45,7 +46,8 @@ const char *names_intern(struct names *ns, const char *text)
     return name->text;
 }
 
-bool record_take(struct names *ns, rd_kafka_event_t *event, struct kafka_record *rec)
+bool record_take(struct names *ns, int *lent, rd_kafka_event_t *event,
+                 struct kafka_record *rec)
 {
     const rd_kafka_message_t *msg = rd_kafka_event_message_next(event);
     rd_kafka_timestamp_type_t stamp;
@@ -63,7 +65,7 @@ bool record_take(struct names *ns, rd_kafka_event_t *event, struct kafka_record 
     };
     if (stamp == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE)
         rec->timestamp_ms = -1;
-    rec->handle = hold(event, msg, rec);
+    rec->handle = hold(lent, event, msg, rec);
     return true;
 }
 
@@ -74,6 +76,7 @@ void record_release(struct kafka_record *rec)
     if (held == NULL)
         return;
     rd_kafka_event_destroy(held->event);
+    --*held->lent;
     mem_free(held);
     *rec = (struct kafka_record){.handle = NULL};
 }
@@ -93,8 +96,8 @@ rd_kafka_headers_t *headers_new(const struct kafka_header *headers, size_t n)
     return list;
 }
 
-static struct held *hold(rd_kafka_event_t *event, const rd_kafka_message_t *msg,
-                         struct kafka_record *rec)
+static struct held *hold(int *lent, rd_kafka_event_t *event,
+                         const rd_kafka_message_t *msg, struct kafka_record *rec)
 {
     rd_kafka_headers_t *headers = NULL;
     size_t n = rd_kafka_message_headers(msg, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR
@@ -104,6 +107,8 @@ static struct held *hold(rd_kafka_event_t *event, const rd_kafka_message_t *msg,
     size_t i;
 
     held->event = event;
+    held->lent = lent;
+    ++*lent;
     for (i = 0; i < n; i++) {
         const char *name = NULL;
         const void *value = NULL;

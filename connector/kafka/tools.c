@@ -128,12 +128,12 @@ static int ask_topic(rd_kafka_t *rk, struct kafka_topic_info *info)
     int64_t start = clock_now(&clock_system);
     struct err e = ERR_INIT;
 
-    info->error[0] = '\0';
     for (;;) {
+        info->error[0] = '\0';
         if (question_topic(rk, info->topic, SLICE_MS, &info->partitions,
                            &info->max_message_bytes, &e) == 0)
             return 0;
-        (void)snprintf(info->error, sizeof(info->error), "%s", e.text);
+        err_copy(&e, info->error, sizeof(info->error));
         if (e.kind != ERR_BUSY)
             return 0;
         if (clock_now(&clock_system) - start > QUESTION_MS)
@@ -335,7 +335,8 @@ static int proof_failed(struct proof *p, rd_kafka_error_t *error, const char *to
                       "delivery=at-least-once or use Kafka 2.5 or later",
                       why);
     else
-        (void)err_set(e, ERR_SETTINGS, "transactions: %s%s%s", topic != NULL ? topic : "",
+        (void)err_set(e, error_is_passing(code) ? ERR_BUSY : ERR_SETTINGS,
+                      "transactions: %s%s%s", topic != NULL ? topic : "",
                       topic != NULL ? ": " : "", why);
     e->code = code;
     rd_kafka_error_destroy(error);
@@ -431,6 +432,7 @@ struct kafka_reader {
     struct names names;
     struct reader_part *parts;
     size_t n_parts, n_at_end;
+    int lent;
 };
 
 static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const char *topic,
@@ -482,7 +484,7 @@ int kafka_reader_next_wait(struct kafka_reader *r, int64_t timeout_ms,
         if (event == NULL)
             return 0;
         if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_FETCH) {
-            if (!record_take(&r->names, event, rec))
+            if (!record_take(&r->names, &r->lent, event, rec))
                 continue;
             part = part_of(r, rec->at);
             r->n_at_end -= part->at_end ? 1 : 0;
@@ -527,7 +529,9 @@ static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const cha
     int64_t offset = 0;
     int rc = 0;
 
-    if (ask_topic(questions, &info) != 0 || info.error[0] != '\0')
+    if (ask_topic(questions, &info) != 0)
+        return err_set(e, ERR_BUSY, "%s", info.error);
+    if (info.error[0] != '\0')
         return err_set(e, ERR_SYSTEM, "%s", info.error);
     if (info.partitions == 0)
         return err_set(e, ERR_SETTINGS, "topic %s does not exist", topic);

@@ -301,6 +301,17 @@ static void serve(struct worker *w, struct job *job)
         w->phase_due_ms = 0;
         answer(w, job);
         return;
+    case JOB_GROUP:
+        w->group = job->group;
+        producer_group(w->producer, job->group);
+        answer(w, job);
+        return;
+    case JOB_DESTROY:
+        watch_begin(w->watch, "destroy");
+        rd_kafka_destroy_flags(job->group, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        watch_end(w->watch);
+        answer(w, job);
+        return;
     case JOB_STATE:
     case JOB_READY:
     case JOB_FATAL:
@@ -407,7 +418,7 @@ static void ask_one(struct worker *w)
         return;
     }
     if (rc != 0)
-        (void)snprintf(job->error, sizeof(job->error), "%s", e.text);
+        err_copy(&e, job->error, sizeof(job->error));
     if (rc != 0 && e.kind != ERR_BUSY)
         job->count = -1; /* of a topic: to ask again would not help */
     drop_creation(job);

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import re
 import signal
 import time
 
@@ -9,6 +10,7 @@ import confluent_kafka
 
 import stage
 
+WAITING = re.compile(r"(kafka|tick)\.waiting")
 PAUSE_S = 2.5  # between two troubles, on average
 LULL_EVERY, LULL_S = 8, 25  # after so many kills, long enough for leases and looks to end
 OUTAGE_S = 10  # two of three brokers down
@@ -150,7 +152,20 @@ class Trouble:
         self.counts["outages"] += 1
         for broker in self.random.sample(self.cluster.brokers, 2):
             self.fell(broker)
+        self.later(OUTAGE_S - 1, self.hear, [
+            (i, i.connector.process, i.connector.log.stat().st_size) for i in self.instances])
         self.later(OUTAGE_S, self.start_brokers)
+
+    def hear(self, before):
+        """Who lives through an outage says what it waits for."""
+        for instance, process, size in before:
+            if instance.state != "up" or instance.connector.process is not process:
+                continue
+            page = instance.connector.page("/readyz")[1]
+            log = instance.connector.log.read_bytes()[size:].decode(errors="replace")
+            self.say(f"{instance.name} says: {page.strip()}")
+            if page.strip() == "ok" and not WAITING.search(log):
+                self.note_end(instance, "does not say what it waits for")
 
     def fell(self, broker):
         self.say(f"kill -9 broker {self.cluster.brokers.index(broker) + 1}")

@@ -159,8 +159,6 @@ class BrokerRestart(Fire):
     def test_a_broker_restart_in_the_middle(self):
         if not hasattr(stage.world.kafka(), "process"):
             self.fail("KAFKA_BOOTSTRAP is set: this test must restart a broker of its own")
-        # The default: the restart is over before. A member of librdkafka 2.0.2 whose session
-        # ends while brokers are away may fence itself: exit 1, and a start later it goes on.
         on_stage = self.open_stage(**{"kafka.consumer.session.timeout.ms": 45000})
         work = load.Load(on_stage, KEYS, 9)
         work.send(600)
@@ -175,6 +173,36 @@ class BrokerRestart(Fire):
         # may be refused, but none is lost or doubled.
         load.check_outcomes(self, work, 64)
         on_stage.check_counters()
+
+    def test_a_member_that_is_fenced_after_an_outage_joins_again(self):
+        """librdkafka 2.0.2 fences itself when the answer to its join is lost with the broker. A
+        rival stands in for the join that was lost; one that comes without an outage is real."""
+        on_stage = self.open_stage(**{"kafka.consumer.session.timeout.ms": 45000})
+        work = load.Load(on_stage, KEYS, 14)
+        connector = on_stage.start()
+        stage.world.kafka().restart()
+        work.send(200)
+        on_stage.wait_calls(100)
+        self.rival(on_stage, lambda: "group.fenced" in connector.log.read_text())
+        work.send(200)
+        on_stage.settle(120)
+        self.assertTrue(connector.running(), kafka.tail(connector.log))
+        load.check_posts(self, work)
+        load.check_outcomes(self, work, 64)
+        on_stage.check_counters()
+        self.rival(on_stage, lambda: not connector.running())
+        self.assertEqual(connector.wait_end(), 1)
+        self.assertIn("used twice", connector.log.read_text())
+
+    def rival(self, on_stage, until):
+        other = confluent_kafka.Consumer({
+            "bootstrap.servers": on_stage.bootstrap, "group.id": on_stage.group,
+            "group.instance.id": "one", "log_level": 0,
+            "partition.assignment.strategy": "range", "enable.auto.commit": False,
+            "session.timeout.ms": 6000})
+        other.subscribe([on_stage.commands])
+        stage.wait_for("the connector's end as a member", lambda: other.poll(0.1) or until(), 40)
+        self.addCleanup(other.close)
 
 
 class Terminated(Fire):

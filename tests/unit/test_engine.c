@@ -353,6 +353,28 @@ static void a_stop_has_its_whole_drain_budget(void **state)
     count_is(p, "finished", 1);
 }
 
+static void a_tick_that_hangs_is_what_it_waits_for(void **state)
+{
+    struct play *p = *state;
+    struct buf why;
+    buf_init(&why, 1000);
+    command(p, 0, "k", bad);
+    turn(p);
+    assert_non_null(p->tick);
+    assert_true(engine_ready(p->en, &why));
+    assert_true(str_is(buf_str(&why), "ok"));
+    p->now += 5000;
+    turn(p);
+    buf_reset(&why);
+    assert_true(engine_ready(p->en, &why));
+    assert_true(str_is(buf_str(&why), "Kafka does not commit"));
+    end_tick(p, TICK_COMMITTED);
+    buf_reset(&why);
+    assert_true(engine_ready(p->en, &why));
+    assert_true(str_is(buf_str(&why), "ok"));
+    buf_fini(&why);
+}
+
 int main(void)
 {
 #define PLAY(f) cmocka_unit_test_setup_teardown(f, play_set_up, play_tear_down)
@@ -374,6 +396,7 @@ int main(void)
         PLAY(a_revoke_ends_with_a_last_tick),
         PLAY(a_stopped_partition_commits_nothing_more),
         PLAY(a_stop_has_its_whole_drain_budget),
+        PLAY(a_tick_that_hangs_is_what_it_waits_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
