@@ -511,6 +511,7 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
                    done ? "DONE without a result" : "a result without DONE");
         c->ever_armed |= armed;
         uint32_t second = reading_second(&r, (int64_t)i);
+        bool anew = armed && c->armed && second != c->arm_second;
         bool carried = armed && c->armed && look_found_armed(c, slot, t->owner[p]) &&
                        c->arm_owner != t->owner[p] && second == c->arm_second;
         if (armed && !carried &&
@@ -528,6 +529,10 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
         }
         if (!armed)
             c->arm_handed = -1;
+        /* Also when the partition goes and comes back before it is sent: its owner keeps
+         * the call for that long. */
+        if (anew)
+            keep_proof(w, c->index, slot, t->owner[p]);
         if (armed && c->kind != KIND_ONCE)
             broken(w, "only what is unsafe is armed", slot, p, c->index, "armed");
         if (!armed && !answered && c->kind == KIND_ONCE &&
