@@ -20,6 +20,9 @@ enum {
     RECORD_MAX_BYTES = 4 * 1024 * 1024
 };
 
+static const char too_large[] =
+    "the command is too large for the record of a list that goes on";
+
 static int next_token(struct str body, struct arena *a, struct str *token, struct err *e);
 static int64_t max_items(const struct command *cmd);
 static void become_job(struct engine *en, struct slot *slot, struct str token);
@@ -83,6 +86,10 @@ static void become_job(struct engine *en, struct slot *slot, struct str token)
     jr.page_token = token;
     slot->job = record_output(en, &jr, slot->rec.at.partition % en->o.jobs_partitions,
                               &slot->arena);
+    if (slot->job.value.ptr == NULL) {
+        answer_error(en, slot, FAILED, "too-large", too_large);
+        return;
+    }
     slot->became_job = true;
     answer_job(en, slot);
 }
@@ -125,6 +132,7 @@ static struct job_record record_of(struct engine *en, struct slot *slot)
     return jr;
 }
 
+/* value NULL: it is larger than any topic takes. */
 static struct kafka_output record_output(struct engine *en, struct job_record *jr,
                                          int32_t partition, struct arena *a)
 {
@@ -132,12 +140,12 @@ static struct kafka_output record_output(struct engine *en, struct job_record *j
 
     jr->updated_at = clock_wall(en->clock);
     buf_init(&bytes, RECORD_MAX_BYTES);
-    (void)job_record_encode(en->ss, jr, &bytes); /* what does not fit is refused later */
     struct kafka_output out = {
         .topic = en->jobs_topic,
         .partition = partition,
-        .key = {arena_strndup(a, jr->id.ptr, jr->id.len), jr->id.len},
-        .value = {arena_strndup(a, bytes.data, bytes.len), bytes.len}};
+        .key = {arena_strndup(a, jr->id.ptr, jr->id.len), jr->id.len}};
+    if (job_record_encode(en->ss, jr, &bytes) == 0)
+        out.value = (struct str){arena_strndup(a, bytes.data, bytes.len), bytes.len};
     buf_fini(&bytes);
     return out;
 }
@@ -388,6 +396,10 @@ static void go_on(struct engine *en, struct job *job, struct job_record *next)
         add(job, job->items.outputs[i]);
     add(job, record_output(en, next, job->part->at.partition, &job->page_arena));
     job->next = job->outputs[job->n_outputs - 1].value;
+    if (job->next.ptr == NULL) {
+        walk_end(en, job, FAILED, "too-large", too_large);
+        return;
+    }
     job_move(en, job, JOB_ANSWERED);
 }
 
@@ -536,9 +548,9 @@ void walk_count(struct engine *en, const struct job *job)
 {
     if (job->stray)
         return;
-    metric_add(
-        metrics_get(en->metrics, M_JOB_ITEMS, job->op != NULL ? job->op->name : "", NULL),
-        (double)job->items.n);
+    if (job->op != NULL) /* else it was not asked for a page */
+        metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
+                   (double)job->items.n);
     if (job->next.ptr != NULL)
         return;
     metric_add(metrics_get(en->metrics, M_JOB_RESULTS, outcome_names[job->outcome], NULL),
@@ -555,8 +567,7 @@ void walk_slim(struct engine *en, struct job *job, size_t output)
     if (record) {
         log_warn("jobs.refused", "job %s ends: its record was refused", job->key);
         job->next = STR_NULL;
-        walk_end(en, job, FAILED, "too-large",
-                 "the jobs topic refused the list's record");
+        walk_end(en, job, FAILED, "too-large", too_large);
         return;
     }
     if (output == job->items.n && !job->slimmed) { /* the result */
