@@ -20,6 +20,9 @@ enum {
     RECORD_MAX_BYTES = 4 * 1024 * 1024
 };
 
+static const char too_large[] =
+    "the command is too large for the record of a list that goes on";
+
 static struct job_record record_of(struct engine *en, struct slot *slot);
 static struct kafka_output record_output(struct engine *en, struct job_record *jr,
                                          int32_t partition, struct arena *a);
@@ -50,6 +53,13 @@ void walk_begin(struct engine *en, struct slot *slot, struct str token)
     jr.page_token = token;
     slot->job = record_output(en, &jr, slot->rec.at.partition % en->o.jobs_partitions,
                               &slot->arena);
+    if (slot->job.value.ptr == NULL) {
+        items_free(slot->items);
+        slot->items = NULL;
+        slot->job = (struct kafka_output){.topic = NULL};
+        answer_error(en, slot, FAILED, "too-large", too_large);
+        return;
+    }
     slot->became_job = true;
     answer_job(en, slot);
 }
@@ -93,6 +103,7 @@ static struct job_record record_of(struct engine *en, struct slot *slot)
     return jr;
 }
 
+/* value NULL: it is larger than any topic takes. */
 static struct kafka_output record_output(struct engine *en, struct job_record *jr,
                                          int32_t partition, struct arena *a)
 {
@@ -100,12 +111,12 @@ static struct kafka_output record_output(struct engine *en, struct job_record *j
 
     jr->updated_at = clock_wall(en->clock);
     buf_init(&bytes, RECORD_MAX_BYTES);
-    (void)job_record_encode(en->ss, jr, &bytes); /* what does not fit is refused later */
     struct kafka_output out = {
         .topic = en->jobs_topic,
         .partition = partition,
-        .key = {arena_strndup(a, jr->id.ptr, jr->id.len), jr->id.len},
-        .value = {arena_strndup(a, bytes.data, bytes.len), bytes.len}};
+        .key = {arena_strndup(a, jr->id.ptr, jr->id.len), jr->id.len}};
+    if (job_record_encode(en->ss, jr, &bytes) == 0)
+        out.value = (struct str){arena_strndup(a, bytes.data, bytes.len), bytes.len};
     buf_fini(&bytes);
     return out;
 }
@@ -328,6 +339,10 @@ static void go_on(struct engine *en, struct job *job, struct job_record *next)
         add(job, job->items->outputs[i]);
     add(job, record_output(en, next, job->part->at.partition, &job->page_arena));
     job->next = job->outputs[job->n_outputs - 1].value;
+    if (job->next.ptr == NULL) {
+        walk_end(en, job, FAILED, "too-large", too_large);
+        return;
+    }
     job_move(en, job, JOB_ANSWERED);
 }
 
@@ -474,9 +489,9 @@ void walk_count(struct engine *en, const struct job *job)
 {
     if (job->stray)
         return;
-    metric_add(
-        metrics_get(en->metrics, M_JOB_ITEMS, job->op != NULL ? job->op->name : "", NULL),
-        (double)items_count(job->items));
+    if (job->op != NULL) /* else it was not asked for a page */
+        metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
+                   (double)items_count(job->items));
     if (job->next.ptr != NULL)
         return;
     metric_add(metrics_get(en->metrics, M_JOB_RESULTS, outcome_names[job->outcome], NULL),
@@ -495,8 +510,7 @@ void walk_refused(struct engine *en, struct job *job, size_t output,
     } else if (job->next.ptr != NULL) { /* its record */
         log_warn("jobs.refused", "job %s ends: its record was refused", job->key);
         job->next = STR_NULL;
-        walk_end(en, job, FAILED, "too-large",
-                 "the jobs topic refused the list's record");
+        walk_end(en, job, FAILED, "too-large", too_large);
     } else if (output == n && !job->slimmed) { /* the result */
         job->slimmed = true;
         job->res->error.details = NULL;

@@ -141,7 +141,7 @@ static void arrive(struct world *w, struct event *ev)
     int no = refusal(w, hs);
     hs->has_list = hs->about >= 0;
     if (hs->has_list)
-        hs->list = list_now(w, hs->thing, hs->owner);
+        hs->list = list_now(w, hs->thing, hs->about, hs->owner);
     if (no == 0 && hs->is_page &&
         !walk_ask(w, hs->thing, hs->query, bad(w, m->forget_token), &hs->page))
         no = 400;

@@ -20,7 +20,7 @@ static void add_row(struct list *list, struct row row)
     list->rows[at] = row;
 }
 
-struct list list_now(struct world *w, int thing, uint64_t asker)
+struct list list_now(struct world *w, int thing, int cmd, uint64_t asker)
 {
     const struct cmd *about = &w->cmds[thing];
     struct list list = {.whole = true};
@@ -31,7 +31,7 @@ struct list list_now(struct world *w, int thing, uint64_t asker)
             if (c->made[m].visible_at <= w->now &&
                 (asker == 0 || c->made[m].hidden_from != asker)) {
                 add_row(&list, (struct row){i, m, c->made[m].at, true, true});
-                shown = true;
+                shown |= i == cmd;
             }
     }
     /* People write now and then, all through the seed. */

@@ -542,8 +542,9 @@ struct list {
     int n;
     bool whole;
 };
-/* What the list about this thing shows now, newest first. */
-struct list list_now(struct world *w, int thing, uint64_t asker);
+/* What the list about this thing shows now, newest first, to who looks for what this
+ * command made. */
+struct list list_now(struct world *w, int thing, int cmd, uint64_t asker);
 void list_print(const struct world *w, int thing, const struct list *list,
                 struct buf *out);
 const char *list_id(const struct world *w, int cmd, int made, char out[32]);

@@ -2,13 +2,16 @@
 is killed meanwhile. Items are known by their keys."""
 
 import collections
+import datetime
 import json
+import re
 import time
 import unittest
 import urllib.parse
 
 import confluent_kafka
 
+import avro
 import front as scripted
 import stage
 from stage import wait_for
@@ -208,3 +211,60 @@ class Killed(OnStage):
         print(f"{kills} kills, {self.calls()} calls for {pages} pages")
         self.assertGreater(kills, 10)
         self.assertLessEqual(self.calls(), pages + kills + 1)
+
+
+class Many(OnStage):
+    """10,000 lists that wait for their last page."""
+    rows, count = 1, 10_000
+
+    def job(self, n, partition):
+        row = {field["name"]: field.get("default")
+               for field in avro.schema("records/Job")[0]["fields"]}
+        return avro.encode("records/Job", {
+            **row, "job_id": f"{self.stage.commands}/{partition}/{n}", "kind": "list",
+            "state": "running", "operation": "list-contacts", "command_id": f"many-{n}",
+            "source_topic": self.stage.commands, "source_partition": partition,
+            "source_offset": n, "page_token": "from-0", "pages": 1, "items": 0, "seq": 1,
+            "received_at": 1_700_000_000_000, "started_at": 1_700_000_000_000,
+            "created_at": 1_700_000_000_000, "updated_at": 1_700_000_000_000})
+
+    def taken_s(self, connector, since):
+        """Seconds from the assignment to the last partition taken over, and how many jobs."""
+        log = connector.log.read_text()[since:]
+        times = [datetime.datetime.fromisoformat(line.split()[0]) for line in log.splitlines()
+                 if "group.assigned" in line or "jobs.taken" in line]
+        jobs = [int(n) for n in re.findall(r"jobs\.taken: \S+ (\d+) job", log)]
+        if len(jobs) < self.stage.partitions:
+            return None
+        return (times[-1] - times[0]).total_seconds(), sum(jobs)
+
+    def test_ten_thousand_are_taken_over_and_each_ends_once(self):
+        for n in range(self.count):
+            partition = n % self.stage.partitions
+            self.stage.producer.produce(
+                self.stage.jobs_topic, self.job(n, partition),
+                f"{self.stage.commands}/{partition}/{n}", partition=partition)
+        self.stage.flush()
+        connector = self.stage.start(**{"jobs.max.running": 100, "front.max.in.flight": 32})
+        took_s, jobs = wait_for("take-over", lambda: self.taken_s(connector, 0))
+        memory = connector.metrics()["process_resident_memory_bytes"] / 1e6
+        print(f"{jobs} jobs in {took_s:.2f} s, {memory:.0f} MB")
+        self.assertEqual(jobs, self.count)
+        self.assertLess(took_s, 5)
+        wait_for("call 500", lambda: self.calls() > 500, 60)
+        connector.kill()
+        since = len(connector.log.read_text())
+        connector.start()
+        took_s, jobs = wait_for("take-over", lambda: self.taken_s(connector, since), 60)
+        print(f"after the kill {jobs} jobs in {took_s:.2f} s")
+        self.assertLess(took_s, 5)
+
+        def all_answered():
+            self.stage.read(0.2)
+            return len(self.stage.by_id) == self.count
+        wait_for("result of each", all_answered, 120)
+        while self.stage.read(0.5):
+            pass
+        self.assertEqual([i for i, outs in self.stage.by_id.items() if len(outs) > 1], [])
+        self.assertEqual(len(self.topic(self.items_topic)), self.count)
+        self.assert_no_job_left()
