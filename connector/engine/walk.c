@@ -3,7 +3,6 @@
  * page is one tick: items and record, at the end items, result and tombstone. The end is
  * where Front names no next page, never a short page. Invariant: what a tick carries is
  * prepared once, from one answer, and is submitted unchanged until it is committed. */
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -455,9 +454,10 @@ static void add_result(struct engine *en, struct job *job,
     res->source_partition = jr->source_partition;
     res->source_offset = jr->source_offset;
     res->request_digest = jr->request_digest;
-    *headers = (struct headers_in){.traceparent = jr->traceparent,
-                                   .tracestate = jr->tracestate,
-                                   .reply_partition = (int32_t)jr->reply_partition};
+    *headers = (struct headers_in){
+        .traceparent = jr->traceparent,
+        .tracestate = jr->tracestate,
+        .reply_partition = jr->reply_partition >= 0 ? (int32_t)jr->reply_partition : -1};
     headers_again(headers, jr->echo, jr->n_echo);
     buf_init(&bytes, RECORD_MAX_BYTES);
     (void)result_encode(en->ss, res, &bytes); /* its texts are bounded */
