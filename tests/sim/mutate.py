@@ -17,8 +17,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-SEEDS = 10000
-LIMIT_S = 180
+SEEDS = 12000
+LIMIT_S = 240
 
 
 def blocks():
