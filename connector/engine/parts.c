@@ -26,6 +26,7 @@ static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
 static void flow(struct engine *en, struct part *part);
 static void quota_share(struct engine *en);
+static void drop_stopped(struct engine *en);
 static void leave_turn(struct engine *en);
 static bool drained(const struct engine *en);
 
@@ -200,6 +201,7 @@ void parts_turn(struct engine *en)
         en->assign_due = !all_answered(en);
         en->assign_at = en->now + ASSIGN_PATIENCE_MS;
     }
+    drop_stopped(en);
     if (en->revoking || en->closing) {
         leave_turn(en);
         return;
@@ -209,11 +211,21 @@ void parts_turn(struct engine *en)
             flow(en, part);
         else if (part->state == PART_STARTING || part->state == PART_RECHECK)
             ask_ends_again(en, part);
-        else if (part->state == PART_STOPPED && !en->tick_running) {
-            drop_slots(en, part, "revoked"); /* nothing of it is committed any more */
+    }
+}
+
+/* Nothing of it is committed any more: no result of it may enter a tick either. */
+static void drop_stopped(struct engine *en)
+{
+    struct part *part;
+
+    if (en->tick_running)
+        return;
+    TAILQ_FOREACH (part, &en->parts, link)
+        if (part->state == PART_STOPPED) {
+            drop_slots(en, part, "revoked");
             jobs_drop(en, part);
         }
-    }
 }
 
 /* While one is STARTING there is a turn every ASSIGN_PATIENCE_MS. */

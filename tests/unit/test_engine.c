@@ -332,6 +332,29 @@ static void a_stopped_partition_commits_nothing_more(void **state)
     count_is(p, "open", 0);
 }
 
+/* Its results would become visible without their offset. */
+static void a_partition_stopped_while_it_goes_commits_nothing_more(void **state)
+{
+    struct play *p = *state;
+    command(p, 0, "k", patch);
+    end_tick(p, TICK_COMMITTED);
+    assert_int_equal(p->n_calls, 1);
+    open_gate(p->calls[0]);
+    push(p, (struct kafka_event){
+                .type = KAFKA_REVOKE, .parts = &p->part, .n_parts = 1, .assignment = 1});
+    push(p, (struct kafka_event){.type = KAFKA_OUT_OF_RANGE, .at = p->part});
+    (void)answer(p, 200, "{}");
+    for (int i = 0; i < 20; i++) {
+        p->now += 100;
+        turn(p);
+        if (p->tick != NULL) {
+            assert_int_equal(p->tick->n_outputs, 0);
+            end_tick(p, TICK_COMMITTED);
+        }
+    }
+    assert_int_equal(p->unassigned, 1);
+}
+
 /* Counted from the signal, not from the turn before it. */
 static void a_stop_has_its_whole_drain_budget(void **state)
 {
@@ -395,6 +418,7 @@ int main(void)
         PLAY(an_old_arming_is_armed_again),
         PLAY(a_revoke_ends_with_a_last_tick),
         PLAY(a_stopped_partition_commits_nothing_more),
+        PLAY(a_partition_stopped_while_it_goes_commits_nothing_more),
         PLAY(a_stop_has_its_whole_drain_budget),
         PLAY(a_tick_that_hangs_is_what_it_waits_for),
     };
