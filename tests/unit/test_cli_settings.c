@@ -253,6 +253,18 @@ static void mistakes_in_syncs_are_named(void **state)
         {{"sync.a.operation=list-tags", "sync.a.every.ms=5000", "sync.a.params.x=1"},
          "sync.a.params.x: list-tags has no",
          1},
+        {{"sync.a.operation=list-events", "sync.a.every.ms=5000"}, "go to no topic", 1},
+        {{"sync.a.operation=list-team-contacts", "sync.a.every.ms=5000"},
+         "sync.a.params.team_id: is required by list-team-contacts",
+         1},
+        {{"sync.a.operation=list-conversations", "sync.a.every.ms=5000",
+          "sync.a.cursor=updated_after"},
+         "sync.a.cursor: must be none",
+         1},
+        {{"sync.a.operation=list-contacts", "sync.a.every.ms=5000",
+          "sync.a.cursor=updated_after", "sync.a.params.q[updated_after]=1"},
+         "take the parameter out",
+         1},
         {{"sync.operation=list-tags"}, "sync.operation", 2},
     };
 
