@@ -234,7 +234,7 @@ static void syncs_are_brought_together(void **state)
 static void mistakes_in_syncs_are_named(void **state)
 {
     static const struct {
-        const char *set[4];
+        const char *set[5];
         const char *says;
         size_t n;
     } cases[] = {
