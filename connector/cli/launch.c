@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/version.h"
+#include "codec/records/command.h"
 #include "front/catalogue.h"
 
 #define SESSION_TIMEOUT_PRESET_MS 45000 /* librdkafka's */

@@ -6,12 +6,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/settings.h"
-#include "codec/records/command.h"
 #include "codec/schemas.h"
 #include "kafka/port.h"
 #include "net/http_client.h"
 
 enum in_doubt_policy { DOUBT_PROBE, DOUBT_REPORT, DOUBT_RETRY };
+
+struct pair; /* codec/records/command.h */
 
 /* A list that is walked again and again. */
 struct engine_sync {

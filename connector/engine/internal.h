@@ -462,8 +462,8 @@ void walk_refused(struct engine *en, struct job *job, size_t output,
                   const struct kafka_tick *tick);
 
 /* The record as an output of the job's partition. */
-struct kafka_output walk_record(struct engine *en, struct job_record *jr,
-                                int32_t partition, struct arena *a);
+struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
+                                       int32_t partition, struct arena *a);
 
 /* sync.c */
 void sync_init(struct engine *en);

@@ -152,7 +152,8 @@ void sync_uncancel(struct engine *en, struct job *job)
     jr.seq++;
     jr.instance = str_of(en->o.instance_id);
     job->outputs = arena_zalloc(&job->page_arena, 2 * sizeof *job->outputs);
-    job->outputs[0] = walk_record(en, &jr, job->part->at.partition, &job->page_arena);
+    job->outputs[0] =
+        walk_record_output(en, &jr, job->part->at.partition, &job->page_arena);
     job->outputs[1] = (struct kafka_output){
         .topic = en->jobs_topic,
         .partition = job->part->at.partition,

@@ -47,8 +47,8 @@ void walk_begin(struct engine *en, struct slot *slot, struct str token)
     struct job_record jr = record_of(en, slot);
 
     jr.page_token = token;
-    slot->job = walk_record(en, &jr, slot->rec.at.partition % en->o.jobs_partitions,
-                            &slot->arena);
+    slot->job = walk_record_output(
+        en, &jr, slot->rec.at.partition % en->o.jobs_partitions, &slot->arena);
     slot->became_job = true;
     answer_job(en, slot);
 }
@@ -92,8 +92,8 @@ static struct job_record record_of(struct engine *en, struct slot *slot)
     return jr;
 }
 
-struct kafka_output walk_record(struct engine *en, struct job_record *jr,
-                                int32_t partition, struct arena *a)
+struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
+                                       int32_t partition, struct arena *a)
 {
     struct buf bytes;
 
@@ -335,7 +335,7 @@ static void go_on(struct engine *en, struct job *job, struct job_record *next)
                      (items_count(job->items) + OUTPUTS_BESIDE) * sizeof *job->outputs);
     for (size_t i = 0; i < items_count(job->items); i++)
         add(job, job->items->outputs[i]);
-    add(job, walk_record(en, next, job->part->at.partition, &job->page_arena));
+    add(job, walk_record_output(en, next, job->part->at.partition, &job->page_arena));
     job->next = job->outputs[job->n_outputs - 1].value;
     job_move(en, job, JOB_ANSWERED);
 }
@@ -431,7 +431,7 @@ static void add_record(struct engine *en, struct job *job)
 
     if (job_is_sync(job) && !job->removed) {
         struct job_record rested = sync_rested(en, job);
-        out = walk_record(en, &rested, out.partition, &job->page_arena);
+        out = walk_record_output(en, &rested, out.partition, &job->page_arena);
     } else {
         out.key = tombstone_key(job, "");
     }
