@@ -132,6 +132,8 @@ class Killed(OnStage):
             self.assertEqual((result.outcome, result.items, result.pages),
                              ("SUCCEEDED", self.rows, pages))
             self.assertEqual(rows.pop(result.command_id), everything)
+        for before, after in zip(runs, runs[1:]):
+            self.assertGreaterEqual(after.received_at, before.finished_at, "two at a time")
         for run, seen in rows.items():  # one that has not ended
             self.assertEqual((run, seen.total()), (record["command_id"], record["items"]))
             self.assertEqual(max(seen.values()), 1, "twice")

@@ -2,6 +2,7 @@
 #include "jobs_help.h"
 
 #include "codec/records/command.h"
+#include "kafka/kafka.h"
 
 enum { EVERY_MS = 60000, OVERLAP_MS = 10000, AHEAD_MS = 7000 };
 #define START_MS INT64_C(1700000000000)
@@ -192,6 +193,19 @@ static void the_next_run_comes_after_the_interval(void **state)
     end(p);
 }
 
+/* Whatever Front's clock does. */
+static void no_two_runs_have_one_name(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    jr.run = START_MS + 10 * EVERY_MS;
+    take_over(p, &jr);
+    last_page(p, 0);
+    assert_int_equal(left(p, 1).run, jr.run + 1);
+    end(p);
+}
+
 static void intervals_that_pass_in_a_run_are_left_out(void **state)
 {
     struct play *p = play_of_sync();
@@ -248,6 +262,7 @@ static void a_run_that_was_broken_off_goes_on_at_its_page(void **state)
     struct job_record next = left(p, 2);
     assert_int_equal(next.seq, 10);
     assert_int_equal(next.watermark, 77);
+    assert_null(next.page_token.ptr);
     commit(p);
     pass(p, next.next_run_at);
     query_is(p, "limit=20");
@@ -485,6 +500,32 @@ static void a_sync_of_another_group_is_left_alone(void **state)
     end(p);
 }
 
+/* The jobs topic has got more partitions, say. */
+static void a_sync_of_another_partition_is_not_run_here(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    p->options.jobs_partitions = 2;
+    while (kafka_partition_of(jr.id, p->options.jobs_partitions) == 0)
+        p->options.jobs_partitions++;
+    first_start(p);
+    assert_int_equal(p->n_calls, 0);
+    count_is(p, "idle", 0);
+    give(p, 0, &jr); /* somebody writes it here: it is not looked at before a take-over */
+    go(p);
+    assert_int_equal(p->n_calls, 0);
+    end(p);
+    p = play_of_sync();
+    p->options.jobs_partitions = 2;
+    while (kafka_partition_of(jr.id, p->options.jobs_partitions) == 0)
+        p->options.jobs_partitions++;
+    take_over(p, &jr);
+    assert_true(str_is(output(p, 0)->key, "sync/people"));
+    assert_null(output(p, 0)->value.ptr);
+    end(p);
+}
+
 static void a_newer_record_of_somebody_else_stops_the_partition(void **state)
 {
     struct play *p = play_of_sync();
@@ -564,11 +605,29 @@ static void a_record_that_is_refused_ends_the_run(void **state)
     end(p);
 }
 
+static void a_result_that_is_refused_is_made_smaller(void **state)
+{
+    struct play *p = play_of_sync();
+    (void)state;
+    first_start(p);
+    last_page(p, 1);
+    p->tick->bad = 1;
+    end_tick(p, TICK_BAD_RECORD);
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 3);
+    assert_int_equal(result_of(p, output(p, 1)).outcome, SUCCEEDED);
+    struct job_record jr = left(p, 2);
+    assert_int_equal(jr.seq, 1);
+    assert_int_equal(jr.watermark, jr.run);
+    end(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_run_is_items_result_and_the_record_that_waits),
         TEST(the_next_run_comes_after_the_interval),
+        TEST(no_two_runs_have_one_name),
         TEST(intervals_that_pass_in_a_run_are_left_out),
         TEST(whoever_takes_over_waits_until_it_is_due),
         TEST(a_run_that_was_broken_off_goes_on_at_its_page),
@@ -583,10 +642,12 @@ int main(void)
         TEST(a_cancel_between_two_runs_only_goes),
         TEST(a_cancel_that_is_late_only_goes),
         TEST(a_sync_of_another_group_is_left_alone),
+        TEST(a_sync_of_another_partition_is_not_run_here),
         TEST(a_newer_record_of_somebody_else_stops_the_partition),
         TEST(what_sleeps_takes_no_place),
         TEST(after_a_fenced_producer_the_log_says_whether_the_run_ended),
         TEST(a_record_that_is_refused_ends_the_run),
+        TEST(a_result_that_is_refused_is_made_smaller),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
