@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include <string.h>
+#include <time.h>
 
 #include "base/map.h"
 #include "base/mem.h"
@@ -39,6 +40,7 @@ static int list_jobs(struct jobs *j);
 static void print_json(struct jobs *j, const struct entry *entry);
 static void print_text(struct jobs *j, const struct entry *entry,
                        const struct job_record *jr);
+static bool entry_rests(struct jobs *j, const struct entry *entry);
 static int cancel_job(struct jobs *j, const char *id);
 static struct entry *find(const struct jobs *j, struct str key);
 
@@ -164,6 +166,22 @@ static void print_json(struct jobs *j, const struct entry *entry)
     buf_fini(&line);
 }
 
+static bool rests(const struct job_record *jr)
+{
+    return str_is(jr->kind, "sync") && str_is(jr->state, "waiting");
+}
+
+static void print_next_run(FILE *out, const struct job_record *jr)
+{
+    time_t at = (time_t)(jr->next_run_at / 1000);
+    char text[32] = "";
+    struct tm tm;
+
+    if (gmtime_r(&at, &tm) != NULL)
+        (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    fprintf(out, ", next run at %s", text);
+}
+
 /* How far it has come is known only when max_items says where it ends. */
 static void print_text(struct jobs *j, const struct entry *entry,
                        const struct job_record *jr)
@@ -187,11 +205,28 @@ static void print_text(struct jobs *j, const struct entry *entry,
     if (jr->restarts > 0)
         fprintf(out, ", begun anew %lld time%s", (long long)jr->restarts,
                 jr->restarts == 1 ? "" : "s");
+    if (rests(jr))
+        print_next_run(out, jr);
+    if (rests(jr) && jr->error.ptr != NULL)
+        fprintf(out, ", the last one failed: %.*s", STR_ARG(jr->error));
     fprintf(out, "%s\n", asked ? ", to be cancelled" : "");
     mem_free(cancel_key);
 }
 
 /* --- cancel --- */
+
+static bool entry_rests(struct jobs *j, const struct entry *entry)
+{
+    struct err e = ERR_INIT;
+    struct job_record jr;
+    struct arena a;
+    bool yes;
+
+    arena_init(&a, 0);
+    yes = job_record_decode(j->ss, entry->value, &a, &jr, &e) == 0 && rests(&jr);
+    arena_fini(&a);
+    return yes;
+}
 
 static int cancel_job(struct jobs *j, const char *id)
 {
@@ -202,6 +237,9 @@ static int cancel_job(struct jobs *j, const char *id)
     if (entry == NULL)
         return cli_fail(j->c, EXIT_FAILED,
                         "no list %s is going on; `jobs` names those that are", id);
+    if (entry_rests(j, entry))
+        return cli_fail(j->c, EXIT_FAILED,
+                        "%s waits for its next run: there is nothing to cancel", id);
     char *key = mem_printf("%s%s", id, JOB_CANCEL);
     struct kafka_output out = {.topic = j->s->jobs_topic,
                                .partition = entry->partition,

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "cli/version.h"
+#include "codec/records/command.h"
+#include "front/catalogue.h"
 
 #define SESSION_TIMEOUT_PRESET_MS 45000 /* librdkafka's */
 
@@ -67,6 +69,36 @@ static void fill_http(struct launch *l, const struct settings *s)
     };
 }
 
+static void fill_syncs(struct launch *l, const struct settings *s)
+{
+    size_t n_params = 0;
+
+    for (size_t i = 0; i < s->n_syncs; i++)
+        n_params += s->syncs[i].n_params;
+    l->syncs = mem_array(s->n_syncs + 1, sizeof(l->syncs[0]));
+    l->sync_params = mem_array(n_params + 1, sizeof(l->sync_params[0]));
+    n_params = 0;
+    for (size_t i = 0; i < s->n_syncs; i++) {
+        const struct sync_setting *sync = &s->syncs[i];
+        const struct op *op = sync->operation ? op_find(str_of(sync->operation)) : NULL;
+
+        l->syncs[i] = (struct engine_sync){
+            .name = sync->name,
+            .operation = op ? op->name : "", /* was refused by settings_open */
+            .params = &l->sync_params[n_params],
+            .n_params = sync->n_params,
+            .every_ms = sync->every_ms,
+            .updated_after = strcmp(sync->cursor, "updated_after") == 0,
+            .overlap_ms = sync->overlap_ms,
+        };
+        for (size_t p = 0; p < sync->n_params; p++)
+            l->sync_params[n_params++] = (struct pair){
+                .name = str_of(sync->params[p].name),
+                .value = str_of(sync->params[p].value),
+            };
+    }
+}
+
 static void fill_engine(struct launch *l, const struct settings *s)
 {
     l->engine = (struct engine_options){
@@ -84,6 +116,8 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .dead_letters_topic = s->dead_letters_topic,
         .jobs_topic = s->jobs_topic,
         .jobs_max_running = s->jobs_max_running,
+        .syncs = l->syncs,
+        .n_syncs = s->n_syncs,
         .resources_prefix = s->resources_topic_prefix,
         .reply_allowed = l->reply_allowed,
         .results_max_bytes = s->results_max_bytes,
@@ -119,6 +153,7 @@ void launch_init(struct launch *l, const struct settings *s)
         mem_array(s->commands_topics.n + 1, sizeof(l->commands_partitions[0]));
     fill_kafka(l, s);
     fill_http(l, s);
+    fill_syncs(l, s);
     fill_engine(l, s);
 }
 
@@ -126,6 +161,10 @@ void launch_fini(struct launch *l)
 {
     mem_free(l->reply_allowed);
     mem_free(l->commands_partitions);
+    mem_free(l->syncs);
+    mem_free(l->sync_params);
     l->reply_allowed = NULL;
     l->commands_partitions = NULL;
+    l->syncs = NULL;
+    l->sync_params = NULL;
 }

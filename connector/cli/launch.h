@@ -15,6 +15,8 @@ struct launch {
     const char *outputs[3];
     int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
+    struct engine_sync *syncs;
+    struct pair *sync_params; /* of all of them */
 };
 
 /* Borrows from `s`: keep it as long as `l`. */

@@ -130,6 +130,45 @@ static void check_params(struct checker *c, const struct sync_setting *sync,
     }
 }
 
+/* A list that is read once for each of something: of which one? */
+static void check_path(struct checker *c, const struct sync_setting *sync,
+                       const struct op *op)
+{
+    for (size_t i = 0; i < op->record->n_fields; i++) {
+        const struct shape *field = &op->record->fields[i];
+        size_t p = 0;
+
+        if (field->place != PLACE_PATH)
+            continue;
+        while (p < sync->n_params && strcmp(sync->params[p].name, field->name) != 0)
+            p++;
+        if (p == sync->n_params) {
+            char *key = mem_printf("sync.%s.params.%s", sync->name, field->name);
+
+            settings_wrong(c, key, "is required by %s", op->name);
+            mem_free(key);
+        }
+    }
+}
+
+/* Front has it where contacts are filtered, and nowhere else. */
+static void check_cursor(struct checker *c, const struct sync_setting *sync,
+                         const struct op *op)
+{
+    char *key = mem_printf("sync.%s.cursor", sync->name);
+    bool has_it = op->resource && strcmp(op->resource, "contacts") == 0 &&
+                  op_field(op, STR_LIT("q"), PLACE_Q);
+
+    if (strcmp(sync->cursor, "none") != 0 && !has_it)
+        settings_wrong(c, key, "must be none: %s has no such filter", op->name);
+    for (size_t i = 0; i < sync->n_params; i++)
+        if (strcmp(sync->cursor, "none") != 0 &&
+            strcmp(sync->params[i].name, "q[updated_after]") == 0)
+            settings_wrong(c, key,
+                           "sets q[updated_after] itself: take the parameter out");
+    mem_free(key);
+}
+
 static void check_sync(struct checker *c, const struct sync_setting *sync)
 {
     char *operation_key = mem_printf("sync.%s.operation", sync->name);
@@ -145,8 +184,13 @@ static void check_sync(struct checker *c, const struct sync_setting *sync)
                        near ? ", nearest: " : "", near ? near : "");
     } else if (!op->list) {
         settings_wrong(c, operation_key, "`%s` is no list", sync->operation);
+    } else if (!op->items) {
+        settings_wrong(c, operation_key, "the rows of `%s` go to no topic",
+                       sync->operation);
     } else {
         check_params(c, sync, op);
+        check_path(c, sync, op);
+        check_cursor(c, sync, op);
     }
     if (sync->every_ms == 0)
         settings_wrong(c, every_key, "is required");

@@ -23,7 +23,6 @@ static const char *const log_format_names[] = {"text", "json", NULL};
 static const char later_attachments[] = "commands with attachments are rejected";
 static const char later_events[] = "events are not received yet";
 static const char later_registry[] = "schema registries are not used yet";
-static const char later_sync[] = "syncs do not run yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
  */
@@ -207,7 +206,7 @@ const struct setting_row settings_rows[] = {
      "sync.<name>.operation, .every.ms, .params.<param>, .cursor (none or "
      "updated_after), "
      ".overlap.ms (300000): a list that is run again and again.",
-     later_sync},
+     NULL},
 
     {"schemas.registry.url", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(schemas_registry_url), "Schemas",

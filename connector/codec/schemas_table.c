@@ -249,6 +249,12 @@ static const char s_records_Job[] =
     "      \"type\": \"long\",\n"
     "      \"default\": 0,\n"
     "      \"doc\": \"items since the walk was begun anew\"\n"
+    "    },\n"
+    "    {\n"
+    "      \"name\": \"group\",\n"
+    "      \"type\": [\"null\", \"string\"],\n"
+    "      \"default\": null,\n"
+    "      \"doc\": \"group.id of the connector whose sync it is\"\n"
     "    }\n"
     "  ]\n"
     "}\n";
@@ -7447,7 +7453,7 @@ const struct schema_row schemas_table[] = {
     {.full_name = "front.Event", .file = "records/Event.avsc",
      .text = s_records_Event, .text_len = sizeof(s_records_Event) - 1, .fingerprint = 0xc2e3ebcff055e8ecULL},
     {.full_name = "front.Job", .file = "records/Job.avsc",
-     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x5b0126ca599929c1ULL},
+     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x34e0b7d3e894868eULL},
     {.full_name = "front.Result", .file = "records/Result.avsc",
      .text = s_records_Result, .text_len = sizeof(s_records_Result) - 1, .fingerprint = 0x1cfde5f4317b85bdULL},
     {.full_name = "front.command.AddCallRecording", .file = "commands/AddCallRecording.avsc",

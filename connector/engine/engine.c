@@ -82,6 +82,7 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
         TAILQ_INIT(&en->jobs[i]);
     if (o->jobs_topic != NULL)
         en->jobs_topic = kafka->intern(kafka->self, o->jobs_topic);
+    sync_init(en);
     dispatch_init(en);
     dispatch_set_token(en, o->token);
     if (o->reply_allowed != NULL) {

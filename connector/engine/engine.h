@@ -12,6 +12,19 @@
 
 enum in_doubt_policy { DOUBT_PROBE, DOUBT_REPORT, DOUBT_RETRY };
 
+struct pair; /* codec/records/command.h */
+
+/* A list that is walked again and again. */
+struct engine_sync {
+    const char *name;
+    const char *operation;     /* whose rows go to a topic */
+    const struct pair *params; /* without the cursor's */
+    size_t n_params;
+    int64_t every_ms;
+    bool updated_after; /* only what changed since the last complete walk, less ... */
+    int64_t overlap_ms;
+};
+
 struct engine_options {
     const char *group_id, *instance_id;
     const char *const *commands_topics;
@@ -26,6 +39,8 @@ struct engine_options {
     const char *jobs_topic; /* NULL: lists answer their first page only */
     int32_t jobs_partitions;
     int64_t jobs_max_running;
+    const struct engine_sync *syncs;
+    size_t n_syncs;
     const char *resources_prefix; /* of the topics that items go to */
     const char *reply_allowed;    /* anchored regex; NULL: none */
     int64_t results_max_bytes;

@@ -3,7 +3,8 @@
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
  * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
- * jobs.c (lists that go on: whose they are), walk.c (their pages), status.c (pages). */
+ * jobs.c (lists that go on: whose they are), walk.c (their pages), sync.c (lists that are
+ * walked again and again), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -434,6 +435,8 @@ bool jobs_in_hand(const struct engine *en);
 struct str jobs_string(void); /* what is committed with a jobs partition's position */
 void jobs_ticked(struct engine *en, struct job *job); /* its tick is committed */
 void jobs_put_back(struct engine *en, struct job *job);
+struct job *jobs_add(struct engine *en, struct part *part, struct str key); /* QUEUED */
+struct job *jobs_find(const struct part *part, struct str key);
 struct job *jobs_add_stray(struct engine *en, struct part *part, struct str id);
 void jobs_free(struct engine *en, struct job *job);
 void job_move(struct engine *en, struct job *job, enum job_state to);
@@ -457,6 +460,28 @@ void walk_count(struct engine *en, const struct job *job);
 /* A tick was refused because of this output. */
 void walk_refused(struct engine *en, struct job *job, size_t output,
                   const struct kafka_tick *tick);
+
+/* The record as an output of the job's partition. value NULL: it is larger than any topic
+ * takes. */
+struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
+                                       int32_t partition, struct arena *a);
+
+/* sync.c */
+void sync_init(struct engine *en);
+/* The log of the partition was read: its syncs sleep, or are queued; those that the
+ * settings do not have any more go. */
+void sync_take_over(struct engine *en, struct part *part);
+const struct engine_sync *sync_find(const struct engine *en, const struct job *job);
+bool sync_rests(const struct job *job);              /* it is between two runs */
+void sync_sleep(struct engine *en, struct job *job); /* IDLE until it is due */
+void sync_begin(struct engine *en, struct job *job); /* a run, from the first page */
+/* Its first page came: that says when the run began. */
+void sync_first_page(struct engine *en, struct job *job, const struct call *call);
+/* The record that its run leaves; texts in the page's arena. */
+struct job_record sync_rested(struct engine *en, struct job *job);
+/* It is between two runs: only the request to cancel it goes. */
+void sync_uncancel(struct engine *en, struct job *job);
+void sync_count(struct engine *en, const struct job *job); /* its run is committed */
 
 uint32_t engine_random(struct engine *en);
 

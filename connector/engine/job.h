@@ -1,7 +1,7 @@
 /* A job: a list that goes on after its first page, from its record in the jobs topic to
- * the tombstone of it. What is durable is `rec`; what the next tick makes of it is
- * prepared beside it. Its state is an enum and a list of the engine; job_move (jobs.c) is
- * the only mover and checks the transition. */
+ * the tombstone of it; or a sync (sync.c), whose record stays. What is durable is `rec`;
+ * what the next tick makes of it is prepared beside it. Its state is an enum and a list
+ * of the engine; job_move (jobs.c) is the only mover and checks the transition. */
 #ifndef ENGINE_JOB_H
 #define ENGINE_JOB_H
 
@@ -25,9 +25,10 @@ enum job_state {
     JOB_CONFIRM,  /* 401: waits for GET /me */
     JOB_ANSWERED, /* a page or its end waits for a tick */
     JOB_TICKING,  /* ... is in the tick that runs */
-    JOB_ENDED     /* its tombstone is committed; kept until it comes back */
+    JOB_ENDED,    /* its tombstone is committed; kept until it comes back */
+    JOB_IDLE      /* a sync between two runs: a timer will make it QUEUED */
 };
-#define JOB_STATES 8
+#define JOB_STATES 9
 extern const char *const job_state_names[JOB_STATES + 1]; /* NULL-ended */
 
 struct items;
@@ -45,6 +46,7 @@ struct job {
     bool stray;     /* no job: a request to cancel one that has ended */
     bool bad;       /* its record cannot be read */
     bool other;     /* another connector's: not run here */
+    bool removed;   /* a sync that the settings do not have any more */
     bool cancel;    /* was asked for */
     bool cancelled; /* ... and is answered by the tick that is prepared */
 
@@ -59,7 +61,7 @@ struct job {
     bool asks;              /* WAITING for what is known of a topic */
     bool slimmed;           /* its result was made smaller already */
     bool ending;            /* its result waits for what is known of the reply topic */
-    struct result *res;     /* its error */
+    struct result *res;     /* its error; NULL: this tick ends nothing */
     struct job_record *end; /* rec, and the page of this tick */
     int64_t http_status;    /* of the last answer; NO_NUMBER: none */
 
@@ -77,8 +79,14 @@ struct job {
     int attempts, tries;
     int64_t first_try; /* monotonic; 0: none */
     bool retargeted;
+    int64_t last_run; /* of a sync: rec.run as it was before this run */
 };
 TAILQ_HEAD(job_list, job);
+
+static inline bool job_is_sync(const struct job *job)
+{
+    return str_is(job->rec.kind, "sync");
+}
 
 /* What a jobs partition has beside a command partition. */
 struct jobs_part {

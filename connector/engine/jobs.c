@@ -12,25 +12,25 @@
 
 #define JOBS_STRING "FC1" /* of a jobs partition: its tables are in the log */
 
-const char *const job_state_names[JOB_STATES + 1] = {"queued",  "ready",   "waiting",
-                                                     "calling", "confirm", "answered",
-                                                     "ticking", "ended",   NULL};
+const char *const job_state_names[JOB_STATES + 1] = {
+    "queued",   "ready",   "waiting", "calling", "confirm",
+    "answered", "ticking", "ended",   "idle",    NULL};
 
 /* Which states may follow which: rows are "from", bits are "to". */
 #define TO(s) (1u << (s))
 static const unsigned transitions[JOB_STATES] = {
-    [JOB_QUEUED] = TO(JOB_READY) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
+    [JOB_QUEUED] = TO(JOB_READY) | TO(JOB_ANSWERED) | TO(JOB_WAITING) | TO(JOB_IDLE),
     [JOB_READY] = TO(JOB_CALLING) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
     [JOB_WAITING] = TO(JOB_READY) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
     [JOB_CALLING] = TO(JOB_READY) | TO(JOB_WAITING) | TO(JOB_CONFIRM) | TO(JOB_ANSWERED),
     [JOB_CONFIRM] = TO(JOB_WAITING) | TO(JOB_ANSWERED),
     [JOB_ANSWERED] = TO(JOB_TICKING) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
-    [JOB_TICKING] = TO(JOB_ANSWERED) | TO(JOB_READY) | TO(JOB_WAITING) | TO(JOB_ENDED),
+    [JOB_TICKING] =
+        TO(JOB_ANSWERED) | TO(JOB_READY) | TO(JOB_WAITING) | TO(JOB_ENDED) | TO(JOB_IDLE),
     [JOB_ENDED] = 0,
+    [JOB_IDLE] = TO(JOB_QUEUED) | TO(JOB_ANSWERED),
 };
 
-static struct job *job_new(struct engine *en, struct part *part, struct str key);
-static struct job *find(const struct part *part, struct str key);
 static struct str without_cancel(struct str key);
 static void learn(struct engine *en, struct part *part, const struct kafka_record *rec);
 static void learn_cancel(struct engine *en, struct part *part, struct str key,
@@ -45,6 +45,7 @@ static void foreign(struct engine *en, struct job *job, const char *what);
 static void settle(struct engine *en, struct part *part);
 static void go_live(struct engine *en, struct part *part);
 static void cancel(struct engine *en, struct job *job);
+static bool may_run(const struct engine *en, const struct job *job);
 static void wait_over(struct timer *t);
 static bool is_other(const struct engine *en, const struct job_record *jr);
 
@@ -169,6 +170,7 @@ static void go_live(struct engine *en, struct part *part)
             return;
         }
     }
+    sync_take_over(en, part);
     HASH_ITER (hh, part->jobs->table, job, tmp) {
         if (job->stray)
             walk_forget(en, job);
@@ -207,7 +209,7 @@ static void learn(struct engine *en, struct part *part, const struct kafka_recor
         learn_cancel(en, part, rec->key, rec->value.ptr != NULL);
         return;
     }
-    job = find(part, rec->key);
+    job = jobs_find(part, rec->key);
     if (rec->value.ptr == NULL) {
         bool asked = job != NULL && job->cancel;
         if (job != NULL)
@@ -217,13 +219,13 @@ static void learn(struct engine *en, struct part *part, const struct kafka_recor
         return;
     }
     if (job == NULL)
-        job = job_new(en, part, rec->key);
+        job = jobs_add(en, part, rec->key);
     job->bad = !adopt(en, job, rec->value);
 }
 
 static void learn_cancel(struct engine *en, struct part *part, struct str key, bool asked)
 {
-    struct job *job = find(part, without_cancel(key)), *stray = find(part, key);
+    struct job *job = jobs_find(part, without_cancel(key)), *stray = jobs_find(part, key);
 
     if (job != NULL)
         job->cancel = asked;
@@ -238,7 +240,7 @@ static void learn_cancel(struct engine *en, struct part *part, struct str key, b
 static void came(struct engine *en, struct part *part, const struct kafka_record *rec)
 {
     if (rec->value.ptr == NULL)
-        came_tombstone(en, part, find(part, rec->key));
+        came_tombstone(en, part, jobs_find(part, rec->key));
     else if (without_cancel(rec->key).ptr != NULL)
         came_cancel(en, part, rec->key);
     else
@@ -248,7 +250,7 @@ static void came(struct engine *en, struct part *part, const struct kafka_record
 static void came_record(struct engine *en, struct part *part,
                         const struct kafka_record *rec)
 {
-    struct job *job = find(part, rec->key);
+    struct job *job = jobs_find(part, rec->key);
     struct job_record jr;
     struct err e = ERR_INIT;
     struct arena a;
@@ -259,7 +261,7 @@ static void came_record(struct engine *en, struct part *part,
                  part->at.partition, (long long)rec->offset, e.text);
     } else if (job == NULL || job->other) {
         if (job == NULL)
-            job = job_new(en, part, rec->key);
+            job = jobs_add(en, part, rec->key);
         job->bad = !adopt(en, job, rec->value);
     } else if (jr.seq == job->rec.seq + 1 && job->state == JOB_TICKING &&
                job->next.ptr != NULL) {
@@ -288,7 +290,7 @@ static void came_tombstone(struct engine *en, struct part *part, struct job *job
 
 static void came_cancel(struct engine *en, struct part *part, struct str key)
 {
-    struct job *job = find(part, without_cancel(key));
+    struct job *job = jobs_find(part, without_cancel(key));
 
     if (job == NULL || job->state == JOB_ENDED) {
         struct job *stray = jobs_add_stray(en, part, without_cancel(key));
@@ -318,7 +320,10 @@ static void cancel(struct engine *en, struct job *job)
         return;
     if (job->state == JOB_CALLING)
         dispatch_cancel_page(en, job);
-    walk_end(en, job, CANCELLED, "cancelled", "the list was cancelled");
+    if (sync_rests(job))
+        sync_uncancel(en, job);
+    else
+        walk_end(en, job, CANCELLED, "cancelled", "the list was cancelled");
 }
 
 /* --- ticks --- */
@@ -341,8 +346,13 @@ void jobs_ticked(struct engine *en, struct job *job)
     bool ok = adopt(en, job, job->next);
     assert(ok);
     (void)ok;
+    if (job->cancelled) /* of a sync: the run it was meant for has ended */
+        job->cancel = job->cancelled = false;
     walk_fresh(job);
-    job_move(en, job, JOB_READY);
+    if (sync_rests(job))
+        sync_sleep(en, job);
+    else
+        job_move(en, job, JOB_READY);
     if (job->cancel)
         cancel(en, job);
 }
@@ -373,13 +383,21 @@ void jobs_turn(struct engine *en)
     for (job = TAILQ_FIRST(&en->jobs[JOB_QUEUED]);
          job != NULL && (int64_t)running < en->o.jobs_max_running; job = next) {
         next = TAILQ_NEXT(job, link);
-        if (job->part->state != PART_LIVE || job->stray || job->bad || job->other ||
-            !str_is(job->rec.kind, "list"))
+        if (!may_run(en, job))
             continue;
         walk_fresh(job);
+        if (sync_rests(job))
+            sync_begin(en, job);
         job_move(en, job, JOB_READY);
         running++;
     }
+}
+
+static bool may_run(const struct engine *en, const struct job *job)
+{
+    if (job->part->state != PART_LIVE || job->stray || job->bad || job->other)
+        return false;
+    return job_is_sync(job) ? sync_find(en, job) != NULL : str_is(job->rec.kind, "list");
 }
 
 size_t jobs_running(const struct engine *en)
@@ -408,11 +426,11 @@ bool jobs_in_hand(const struct engine *en)
 
 /* --- one of them --- */
 
-static struct job *job_new(struct engine *en, struct part *part, struct str key)
+struct job *jobs_add(struct engine *en, struct part *part, struct str key)
 {
     struct job *job = mem_zalloc(sizeof *job);
     char *cancel_key = mem_printf("%.*s%s", STR_ARG(key), JOB_CANCEL);
-    struct job *stray = find(part, str_of(cancel_key));
+    struct job *stray = jobs_find(part, str_of(cancel_key));
 
     job->part = part;
     job->en = en;
@@ -437,7 +455,7 @@ struct job *jobs_add_stray(struct engine *en, struct part *part, struct str id)
 {
     char *key = mem_printf("%.*s%s", STR_ARG(id), JOB_CANCEL);
     struct job *stray =
-        find(part, str_of(key)) == NULL ? job_new(en, part, str_of(key)) : NULL;
+        jobs_find(part, str_of(key)) == NULL ? jobs_add(en, part, str_of(key)) : NULL;
 
     if (stray != NULL)
         stray->stray = true;
@@ -505,13 +523,15 @@ static void wait_over(struct timer *t)
 {
     struct job *job = (struct job *)(void *)((char *)t - offsetof(struct job, timer));
 
-    if (job->ending)
+    if (job->state == JOB_IDLE)
+        job_move(job->en, job, JOB_QUEUED);
+    else if (job->ending)
         walk_close(job->en, job);
     else
         job_move(job->en, job, JOB_READY);
 }
 
-static struct job *find(const struct part *part, struct str key)
+struct job *jobs_find(const struct part *part, struct str key)
 {
     struct job *job = NULL;
 
@@ -530,10 +550,12 @@ static struct str without_cancel(struct str key)
     return (struct str){key.ptr, key.len - n};
 }
 
-/* Of a command topic that is not ours: another connector uses this jobs topic too, and
- * what it writes is only looked at. */
+/* Of a command topic, or a sync of a group, that is not ours: another connector uses this
+ * jobs topic too, and what it writes is only looked at. */
 static bool is_other(const struct engine *en, const struct job_record *jr)
 {
+    if (str_is(jr->kind, "sync"))
+        return !str_is(jr->group, en->o.group_id);
     for (size_t i = 0; i < en->o.n_commands_topics; i++)
         if (str_is(jr->source_topic, en->o.commands_topics[i]))
             return false;

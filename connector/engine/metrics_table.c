@@ -86,6 +86,8 @@ const struct metric_row metrics_table[METRICS] = {
                        "Such lists whose result is committed."},
     [M_JOB_ITEMS] = {"job_items_total", METRIC_COUNTER, "operation", NULL,
                      "Records of rows committed by them."},
+    [M_SYNC_SUCCESS] = {"sync_last_success_timestamp_seconds", METRIC_GAUGE, "sync", NULL,
+                        "When the last successful run of it began, on Front's clock."},
     [M_SLOW_TURNS] = {"slow_turns_total", METRIC_COUNTER, "", NULL,
                       "Turns of the loop over 100 ms."},
     [M_LOG_MESSAGES] = {"log_messages_total", METRIC_COUNTER, "level", levels,

@@ -35,6 +35,7 @@ enum metric_id {
     M_JOBS,
     M_JOB_RESULTS,
     M_JOB_ITEMS,
+    M_SYNC_SUCCESS,
     M_SLOW_TURNS,
     M_LOG_MESSAGES,
     METRICS

@@ -23,10 +23,8 @@ static const char too_large[] =
     "the command is too large for the record of a list that goes on";
 
 static struct job_record record_of(struct engine *en, struct slot *slot);
-static struct kafka_output record_output(struct engine *en, struct job_record *jr,
-                                         int32_t partition, struct arena *a);
 static struct command command_of(const struct job_record *jr, struct arena *a);
-static void take_page(struct engine *en, struct job *job, const struct http_call *http);
+static void take_page(struct engine *en, struct job *job, const struct call *call);
 static void page_final(struct engine *en, struct job *job, struct call *call,
                        enum verdict v);
 static void restart(struct engine *en, struct job *job);
@@ -34,6 +32,7 @@ static void fail_front(struct engine *en, struct job *job, const struct http_cal
 static void go_on(struct engine *en, struct job *job, struct job_record *next);
 static void finish(struct engine *en, struct job *job);
 static struct job_record page_record(struct engine *en, const struct job *job);
+static void add_record(struct engine *en, struct job *job);
 static void add_result(struct engine *en, struct job *job,
                        const struct topic *reply_topic);
 static bool knows_topic(struct engine *en, struct job *job);
@@ -50,8 +49,8 @@ void walk_begin(struct engine *en, struct slot *slot, struct str token)
     struct job_record jr = record_of(en, slot);
 
     jr.page_token = token;
-    slot->job = record_output(en, &jr, slot->rec.at.partition % en->o.jobs_partitions,
-                              &slot->arena);
+    slot->job = walk_record_output(
+        en, &jr, slot->rec.at.partition % en->o.jobs_partitions, &slot->arena);
     if (slot->job.value.ptr == NULL) {
         items_free(slot->items);
         slot->items = NULL;
@@ -102,9 +101,8 @@ static struct job_record record_of(struct engine *en, struct slot *slot)
     return jr;
 }
 
-/* value NULL: it is larger than any topic takes. */
-static struct kafka_output record_output(struct engine *en, struct job_record *jr,
-                                         int32_t partition, struct arena *a)
+struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
+                                       int32_t partition, struct arena *a)
 {
     struct buf bytes;
 
@@ -167,7 +165,7 @@ const struct request *walk_request(struct engine *en, struct job *job)
     return knows_topic(en, job) ? job->req : NULL;
 }
 
-/* False: it waits for it. */
+/* False: it waits for it; a sync that has not begun fails. */
 static bool knows_topic(struct engine *en, struct job *job)
 {
     switch (list_topic(en, NULL, job->op, &job->items_topic)) {
@@ -178,6 +176,11 @@ static bool knows_topic(struct engine *en, struct job *job)
         job->asks = true;
         return false;
     case TOPIC_MISSING:
+        if (job_is_sync(job) && job->rec.pages == 0) {
+            walk_end(en, job, FAILED, "topic-missing",
+                     list_topic_why(en, job->op, job->items_topic, &job->page_arena));
+            return false;
+        }
         log_warn("jobs.waiting", "job %s waits: %s", job->key,
                  list_topic_why(en, job->op, job->items_topic, &job->page_arena));
         job_wait(en, job, en->now + TOPIC_MISSING_MS);
@@ -249,7 +252,7 @@ static void page_final(struct engine *en, struct job *job, struct call *call,
     struct err e = ERR_INIT;
 
     if (v == REPLY_DONE) {
-        take_page(en, job, http);
+        take_page(en, job, call);
     } else if (v == REPLY_UNAUTHORIZED) {
         job_move(en, job, JOB_CONFIRM);
         en->me_wanted = true;
@@ -266,8 +269,9 @@ static void page_final(struct engine *en, struct job *job, struct call *call,
     }
 }
 
-static void take_page(struct engine *en, struct job *job, const struct http_call *http)
+static void take_page(struct engine *en, struct job *job, const struct call *call)
 {
+    const struct http_call *http = &call->http;
     struct err e = ERR_INIT;
     int64_t left = job->rec.max_items < 0 ? -1 : job->rec.max_items - job->rec.walk_items;
     struct items_of of = {.op = job->op,
@@ -278,6 +282,10 @@ static void take_page(struct engine *en, struct job *job, const struct http_call
     struct list_page page;
     struct str token;
 
+    if (job_is_sync(job) && job->rec.pages == 0) {
+        sync_first_page(en, job, call);
+        of.command_id = job->rec.command_id;
+    }
     if (list_read(job->op, job->cmd, http, left, &page, &e) == 0 &&
         list_token(&page, &job->page_arena, &token, &e) == 0)
         job->items = items_new(en, &of, page.results, page.most, &e);
@@ -336,7 +344,7 @@ static void go_on(struct engine *en, struct job *job, struct job_record *next)
                      (items_count(job->items) + OUTPUTS_BESIDE) * sizeof *job->outputs);
     for (size_t i = 0; i < items_count(job->items); i++)
         add(job, job->items->outputs[i]);
-    add(job, record_output(en, next, job->part->at.partition, &job->page_arena));
+    add(job, walk_record_output(en, next, job->part->at.partition, &job->page_arena));
     job->next = job->outputs[job->n_outputs - 1].value;
     if (job->next.ptr == NULL) {
         walk_end(en, job, FAILED, "too-large", too_large);
@@ -419,15 +427,29 @@ void walk_close(struct engine *en, struct job *job)
     for (size_t i = 0; i < items_count(job->items); i++)
         add(job, job->items->outputs[i]);
     add_result(en, job, topic);
-    add(job, (struct kafka_output){.topic = en->jobs_topic,
-                                   .partition = job->part->at.partition,
-                                   .key = tombstone_key(job, "")});
+    add_record(en, job);
     job->cancelled = job->cancel;
     if (job->cancel)
         add(job, (struct kafka_output){.topic = en->jobs_topic,
                                        .partition = job->part->at.partition,
                                        .key = tombstone_key(job, JOB_CANCEL)});
     job_move(en, job, JOB_ANSWERED);
+}
+
+/* Of a list that has ended a tombstone; a sync's stays. */
+static void add_record(struct engine *en, struct job *job)
+{
+    struct kafka_output out = {.topic = en->jobs_topic,
+                               .partition = job->part->at.partition};
+
+    if (job_is_sync(job) && !job->removed) {
+        struct job_record rested = sync_rested(en, job);
+        out = walk_record_output(en, &rested, out.partition, &job->page_arena);
+    } else {
+        out.key = tombstone_key(job, "");
+    }
+    job->next = out.value;
+    add(job, out);
 }
 
 static void add_result(struct engine *en, struct job *job,
@@ -487,13 +509,13 @@ void walk_forget(struct engine *en, struct job *job)
 /* Its tick is committed. */
 void walk_count(struct engine *en, const struct job *job)
 {
-    if (job->stray)
-        return;
     if (job->op != NULL) /* else it was not asked for a page */
         metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
                    (double)items_count(job->items));
-    if (job->next.ptr != NULL)
+    if (job->res == NULL)
         return;
+    if (job_is_sync(job))
+        sync_count(en, job);
     metric_add(metrics_get(en->metrics, M_JOB_RESULTS, outcome_names[job->outcome], NULL),
                1);
     repeats_job_answered(en, job);
@@ -507,7 +529,7 @@ void walk_refused(struct engine *en, struct job *job, size_t output,
 
     if (output < n) {
         refused_item(en, job, output, tick);
-    } else if (job->next.ptr != NULL) { /* its record */
+    } else if (job->res == NULL && job->next.ptr != NULL) { /* its record */
         log_warn("jobs.refused", "job %s ends: its record was refused", job->key);
         job->next = STR_NULL;
         walk_end(en, job, FAILED, "too-large", too_large);

@@ -234,7 +234,7 @@ static void syncs_are_brought_together(void **state)
 static void mistakes_in_syncs_are_named(void **state)
 {
     static const struct {
-        const char *set[4];
+        const char *set[5];
         const char *says;
         size_t n;
     } cases[] = {
@@ -252,6 +252,18 @@ static void mistakes_in_syncs_are_named(void **state)
          1},
         {{"sync.a.operation=list-tags", "sync.a.every.ms=5000", "sync.a.params.x=1"},
          "sync.a.params.x: list-tags has no",
+         1},
+        {{"sync.a.operation=list-events", "sync.a.every.ms=5000"}, "go to no topic", 1},
+        {{"sync.a.operation=list-team-contacts", "sync.a.every.ms=5000"},
+         "sync.a.params.team_id: is required by list-team-contacts",
+         1},
+        {{"sync.a.operation=list-conversations", "sync.a.every.ms=5000",
+          "sync.a.cursor=updated_after"},
+         "sync.a.cursor: must be none",
+         1},
+        {{"sync.a.operation=list-contacts", "sync.a.every.ms=5000",
+          "sync.a.cursor=updated_after", "sync.a.params.q[updated_after]=1"},
+         "take the parameter out",
          1},
         {{"sync.operation=list-tags"}, "sync.operation", 2},
     };

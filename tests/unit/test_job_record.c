@@ -42,7 +42,11 @@ static struct job_record most(void)
         .updated_at = 1700000000004,
         .restarts = 1,
         .error = STR_LIT("e"),
-        .instance = STR_LIT("i")};
+        .instance = STR_LIT("i"),
+        .run = 1700000000005,
+        .watermark = 1700000000006,
+        .next_run_at = 1700000000007,
+        .group = STR_LIT("g")};
 }
 
 static struct job_record least(void)
@@ -85,7 +89,8 @@ static void same(const struct job_record *a, const struct job_record *b)
                  {a->priority, b->priority},
                  {a->page_token, b->page_token},
                  {a->error, b->error},
-                 {a->instance, b->instance}};
+                 {a->instance, b->instance},
+                 {a->group, b->group}};
     const struct {
         int64_t a, b;
     } numbers[] = {{a->reply_partition, b->reply_partition},
@@ -102,7 +107,10 @@ static void same(const struct job_record *a, const struct job_record *b)
                    {a->seq, b->seq},
                    {a->created_at, b->created_at},
                    {a->updated_at, b->updated_at},
-                   {a->restarts, b->restarts}};
+                   {a->restarts, b->restarts},
+                   {a->run, b->run},
+                   {a->watermark, b->watermark},
+                   {a->next_run_at, b->next_run_at}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         same_text(texts[i].a, texts[i].b);
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)

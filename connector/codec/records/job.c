@@ -1,4 +1,4 @@
-/* See job.h. What only syncs, healing and fan-out need is written as null. */
+/* See job.h. What only healing and fan-out need is written as null. */
 #include "codec/records/job.h"
 
 #include "codec/framing.h"
@@ -38,10 +38,13 @@ static void put_command(struct filling *f, const struct job_record *jr)
     fields_put_int(f, "attempts", jr->attempts);
 }
 
+static void put_time(struct filling *f, const char *name, int64_t ms)
+{
+    fields_put_number(f, name, ms > 0 ? ms : NO_NUMBER);
+}
+
 static void put_nothing(struct filling *f)
 {
-    fields_put_number(f, "run", 0);
-    fields_put_number(f, "watermark", NO_NUMBER);
     (void)fields_place(f, "with"); /* an empty array */
     fields_put_optional(f, "fan_token", STR_NULL);
     fields_put_number(f, "fan_row", NO_NUMBER);
@@ -65,17 +68,27 @@ int job_record_encode(struct schemas *ss, const struct job_record *jr, struct bu
     fields_put_number(&f, "pages", jr->pages);
     fields_put_number(&f, "items", jr->items);
     fields_put_number(&f, "max_items", jr->max_items);
+    fields_put_number(&f, "run", jr->run);
+    put_time(&f, "watermark", jr->watermark);
     put_nothing(&f);
     fields_put_number(&f, "seq", jr->seq);
     fields_put_int(&f, "version", JOB_VERSION);
     fields_put_number(&f, "created_at", jr->created_at);
     fields_put_number(&f, "updated_at", jr->updated_at);
-    fields_put_number(&f, "next_run_at", NO_NUMBER);
+    put_time(&f, "next_run_at", jr->next_run_at);
     fields_put_int(&f, "restarts", jr->restarts);
     fields_put_optional(&f, "error", jr->error);
     fields_put_optional(&f, "instance", jr->instance);
     fields_put_number(&f, "walk_items", jr->walk_items);
+    fields_put_optional(&f, "group", jr->group);
     return avro_encode(ss, sc, out);
+}
+
+static int64_t get_time(struct reading *r, const char *name)
+{
+    int64_t ms = fields_get_number(r, name);
+
+    return ms > 0 ? ms : 0;
 }
 
 /* At most `max` of the map's pairs. */
@@ -156,13 +169,17 @@ int job_record_decode(struct schemas *ss, struct str value, struct arena *a,
     out->pages = fields_get_number(&r, "pages");
     out->items = fields_get_number(&r, "items");
     out->max_items = fields_get_number(&r, "max_items");
+    out->run = get_time(&r, "run");
+    out->watermark = get_time(&r, "watermark");
     out->seq = fields_get_number(&r, "seq");
     out->created_at = fields_get_number(&r, "created_at");
     out->updated_at = fields_get_number(&r, "updated_at");
+    out->next_run_at = get_time(&r, "next_run_at");
     out->restarts = fields_get_number(&r, "restarts");
     out->error = fields_get_text(&r, "error");
     out->instance = fields_get_text(&r, "instance");
     out->walk_items = fields_get_number(&r, "walk_items");
+    out->group = fields_get_text(&r, "group");
     if (r.rc != 0 || out->seq == NO_NUMBER || out->pages == NO_NUMBER ||
         out->items == NO_NUMBER || out->walk_items == NO_NUMBER)
         return err_input(e, "BadValue", "a field of another type");

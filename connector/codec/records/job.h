@@ -16,7 +16,7 @@
 
 struct job_record {
     struct str id;
-    struct str kind; /* list; sync and heal are known by name only */
+    struct str kind; /* list, sync; heal is known by name only */
     struct str state, operation;
     struct pair *params;
     size_t n_params;
@@ -40,6 +40,11 @@ struct job_record {
     int64_t seq; /* one more with each record of this job */
     int64_t created_at, updated_at, restarts;
     struct str error, instance;
+    /* of a sync only; 0: null */
+    int64_t run;         /* start of its last run, on Front's clock */
+    int64_t watermark;   /* start of the last run that read the whole list */
+    int64_t next_run_at; /* between two runs */
+    struct str group;    /* whose it is */
 };
 
 /* Appends the framed record. -1: over the buffer's ceiling. */
