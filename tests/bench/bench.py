@@ -86,11 +86,11 @@ class Bench:
     """One Kafka, one answerer, one topic of commands; every run has a group and a results
     topic of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, items=0):
         self.folder = folder
         self.bootstrap = stage.world.kafka().bootstrap
         self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        self.answerer = subprocess.Popen([str(BENCH / "answerer")], stdin=subprocess.DEVNULL,
+        self.answerer = subprocess.Popen([str(BENCH / "answerer"), str(items)], stdin=subprocess.DEVNULL,
                                          stdout=subprocess.PIPE, text=True,
                                          preexec_fn=kafka.die_with_parent)
         self.url = f"http://127.0.0.1:{int(self.answerer.stdout.readline())}"
