@@ -121,6 +121,7 @@ bench-programs: $(BENCH_BIN)
 bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
+	build/venv/bin/python tests/bench/list_bench.py
 	build/venv/bin/python tests/chaos/members.py
 
 # The rules of the house, and the other compiler.

@@ -149,15 +149,19 @@ static size_t make_page(const char *request)
 
     if (next < items)
         len +=
-            (size_t)sprintf(text,
-                            "{\"_pagination\":{\"next\":\"http://127.0.0.1:%d/contacts?"
-                            "limit=%d&page_token=%lu\"},\"_results\":[",
-                            port, PAGE_ITEMS, next);
+            (size_t)snprintf(text, sizeof(text),
+                             "{\"_pagination\":{\"next\":\"http://127.0.0.1:%d/contacts?"
+                             "limit=%d&page_token=%lu\"},\"_results\":[",
+                             port, PAGE_ITEMS, next);
     else
-        len += (size_t)sprintf(text, "{\"_pagination\":{\"next\":null},\"_results\":[");
-    for (n = first; n < next && n < items; n++)
-        len += (size_t)snprintf(text + len, sizeof(text) - len, item, n, n, n, n, n, n),
-            text[len++] = n + 1 < next && n + 1 < items ? ',' : ']';
+        len += (size_t)snprintf(text, sizeof(text),
+                                "{\"_pagination\":{\"next\":null},\"_results\":[");
+    for (n = first; n < next && n < items; n++) {
+        if (n > first)
+            text[len++] = ',';
+        len += (size_t)snprintf(text + len, sizeof(text) - len, item, n, n, n, n, n, n);
+    }
+    text[len++] = ']';
     text[len++] = '}';
     n = (unsigned long)snprintf(page, sizeof(page), "%s%zu\r\n\r\n", head, len);
     if (n + len > sizeof(page))

@@ -14,13 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import uuid
 
 import confluent_kafka
-from confluent_kafka import admin
 
 import bench
-from bench import avro, kafka, stage
+from bench import avro, kafka
 
 ITEMS = int(os.environ.get("BENCH_ITEMS", 100000))
 LIMIT_S = 1800
@@ -36,13 +36,9 @@ class Lists(bench.Bench):
     def connector(self):
         settings = self.settings(f"list-commands-{self.run_tag}")
         settings["resources.topic.prefix"] = f"list-{self.run_tag}."
-        settings["jobs.topic"] = f"jobs-{self.run_tag}"
         items = f"list-{self.run_tag}.contacts"
         for topic in (settings["commands.topics"], items):
             self.create(topic)
-        self.admin.create_topics([admin.NewTopic(
-            settings["jobs.topic"], bench.PARTITIONS, 1,
-            config={"cleanup.policy": "compact"})])[settings["jobs.topic"]].result(30)
         started, _ = self.start("connector", settings)
         reader = reader_of(self.bootstrap, settings["results.topic"])
         producer = confluent_kafka.Producer({"bootstrap.servers": self.bootstrap, "log_level": 0})
@@ -66,10 +62,7 @@ class Lists(bench.Bench):
                  self.url, str(self.item_bytes)], stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out, preexec_fn=kafka.die_with_parent)
 
-        class Started:
-            pass
-        started = Started()
-        started.process, started.log, started.kill = process, log, process.kill
+        started = types.SimpleNamespace(process=process, log=log, kill=process.kill)
         figures = watch(started, lambda: b"done" in log.read_bytes(), "floor")
         process.wait()
         return {**figures, **self.count(topic)}
@@ -137,7 +130,8 @@ def main():
     lists = None
     try:
         lists = Lists(folder)
-        print(f"one list of {ITEMS} items, 100 on a page", flush=True)
+        print(f"one list of {ITEMS} items, 100 on a page, load {os.getloadavg()[0]:.1f}",
+              flush=True)
         connector = lists.connector()
         show("connector", connector)
         lists.item_bytes = connector["item_bytes"]
