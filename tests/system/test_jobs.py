@@ -2,13 +2,16 @@
 is killed meanwhile. Items are known by their keys."""
 
 import collections
+import datetime
 import json
+import re
 import time
 import unittest
 import urllib.parse
 
 import confluent_kafka
 
+import avro
 import front as scripted
 import stage
 from stage import wait_for
@@ -208,3 +211,50 @@ class Killed(OnStage):
         print(f"{kills} kills, {self.calls()} calls for {pages} pages")
         self.assertGreater(kills, 10)
         self.assertLessEqual(self.calls(), pages + kills + 1)
+
+
+class Many(OnStage):
+    """What nobody but an independent client wrote: a connector's start finds it."""
+    rows, delay_s, jobs = 10**9, 0.2, 10_000
+
+    def record(self, n):
+        """As the connector leaves it after the first page of a list."""
+        partition, offset = n % self.stage.partitions, n // self.stage.partitions
+        now = int(time.time() * 1000)
+        job_id = f"{self.stage.commands}/{partition}/{offset}"
+        return partition, job_id, avro.record(
+            "records/Job", job_id=job_id, kind="list", state="running",
+            operation="list-contacts", params={"limit": "100", "sort_by": "updated_at"},
+            command_id=f"6c7f3c3e-7a43-4a53-9d0c-{n:012x}", key=f"key-{n}".encode(),
+            source_topic=self.stage.commands, source_partition=partition,
+            source_offset=offset, request_digest=f"{n:064x}", priority="normal",
+            received_at=now, started_at=now, attempts=1, page_token="from-100", pages=1,
+            items=100, walk_items=100, seq=1, created_at=now, updated_at=now, instance="zero")
+
+    def test_ten_thousand_are_taken_over(self):
+        for n in range(self.jobs):
+            partition, job_id, value = self.record(n)
+            self.stage.producer.produce(self.stage.jobs_topic, value, job_id,
+                                        partition=partition)
+            self.stage.producer.poll(0)
+        self.stage.flush()
+        connector = self.stage.start()
+        taken = wait_for("take-over of all", lambda: self.taken(connector))
+        print(f"{self.jobs} lists taken over {taken:.2f} s after the assignment, "
+              f"VmRSS {stage.memory_mb(connector.process.pid):.1f} MB")
+        counts = connector.status()["jobs"]
+        running = counts.pop("running")
+        self.assertEqual(sum(counts.values()), self.jobs)
+        self.assertEqual((counts["queued"], len(running)), (self.jobs - 4, 4))
+        self.assertEqual(connector.metrics()['jobs{state="queued"}'], self.jobs - 4)
+
+    def taken(self, connector):
+        """Seconds from the assignment until the last partition's lists are ours."""
+        log = connector.log.read_text()
+        lines = re.findall(r"^(\S+) INFO +jobs\.taken: \S+ (\d+) job", log, re.M)
+        if sum(int(count) for _, count in lines) < self.jobs:
+            return None
+        assigned, = re.findall(r"^(\S+) INFO +group\.assigned", log, re.M)
+        begun, ended = (datetime.datetime.fromisoformat(text.rstrip("Z"))
+                        for text in (assigned, lines[-1][0]))
+        return (ended - begun).total_seconds()
