@@ -17,7 +17,9 @@
 #define LINE_MAX_BYTES (16 * 1024 * 1024)
 #define REFRESH_MS 1000
 #define BAR_WIDTH 20
-#define CLEAR "\033[H\033[J" /* of the terminal */
+/* Of the terminal: over what was shown before, without breaking long lines; back. */
+#define DRAW_BEGIN "\r\033[J\033[?7l"
+#define DRAW_END "\033[?7h"
 
 /* The newest record of a key. */
 struct entry {
@@ -43,6 +45,7 @@ static void keep(struct jobs *j, const struct kafka_record *rec);
 static void drop(struct jobs *j, struct entry *entry);
 static int list_jobs(struct jobs *j);
 static int watch_jobs(struct jobs *j);
+static size_t draw(struct jobs *j, size_t lines);
 static size_t print_jobs(struct jobs *j);
 static void print_json(struct jobs *j, const struct entry *entry);
 static void print_text(struct jobs *j, const struct entry *entry,
@@ -158,13 +161,12 @@ static int watch_jobs(struct jobs *j)
 {
     struct err e = ERR_INIT;
     struct kafka_record rec;
+    size_t lines = 0;
     int got = 0;
 
     while (got >= 0 && !ferror(j->c->out)) {
         int64_t until = clock_now(&clock_system) + REFRESH_MS, left = REFRESH_MS;
-        fputs(j->bars ? CLEAR : "", j->c->out);
-        (void)print_jobs(j);
-        (void)fflush(j->c->out);
+        lines = draw(j, lines);
         for (; got >= 0 && left > 0; left = until - clock_now(&clock_system)) {
             got = kafka_reader_next_wait(j->reader, left, &rec, &e);
             if (got != 1)
@@ -175,6 +177,20 @@ static int watch_jobs(struct jobs *j)
     }
     return got < 0 ? cli_fail(j->c, EXIT_FAILED, "%s: %s", j->s->jobs_topic, e.text)
                    : EXIT_FAILED;
+}
+
+/* In place of so many lines; how many there are now. */
+static size_t draw(struct jobs *j, size_t lines)
+{
+    size_t n;
+
+    if (j->bars && lines > 0)
+        fprintf(j->c->out, "\033[%zuA", lines);
+    fputs(j->bars ? DRAW_BEGIN : "", j->c->out);
+    n = print_jobs(j);
+    fputs(j->bars ? DRAW_END : "", j->c->out);
+    (void)fflush(j->c->out);
+    return n;
 }
 
 /* How many there are. What cannot be read is no job of ours, or a request to cancel one.
