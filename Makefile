@@ -57,7 +57,8 @@ $(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sandbox: $(BUILD)/front-sandbox
 
-# The main job on the sandbox, with results and the API's journal to look at; KEEP=1 stays up.
+# The main job on the sandbox, lists and their progress too, with results and the API's journal to
+# look at; KEEP=1 stays up.
 demo: deps
 	@$(MAKE) --no-print-directory all sandbox
 	@tests/sandbox/demo.sh
