@@ -57,7 +57,8 @@ $(BUILD)/front-sandbox: $(SANDBOX_OBJ) $(LIB)
 	@echo "  LD $@" && $(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 sandbox: $(BUILD)/front-sandbox
 
-# The main job on the sandbox, with results and the API's journal to look at; KEEP=1 stays up.
+# The main job on the sandbox, lists and their progress too, with results and the API's journal to
+# look at; KEEP=1 stays up.
 demo: deps
 	@$(MAKE) --no-print-directory all sandbox
 	@tests/sandbox/demo.sh
@@ -121,6 +122,7 @@ bench-programs: $(BENCH_BIN)
 bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
+	build/venv/bin/python tests/bench/list_bench.py
 	build/venv/bin/python tests/chaos/members.py
 
 # The rules of the house, and the other compiler.

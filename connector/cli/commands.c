@@ -40,6 +40,8 @@ static const struct cli_flag tail_flags[] = {
 
 static const struct cli_flag jobs_flags[] = {
     {"json", 0, NULL, false, "one front.Job as JSON a line"},
+    {"watch", 0, NULL, false,
+     "look again every second until interrupted; without a terminal: what went on"},
 };
 
 const struct cli_command cli_commands[] = {
@@ -67,7 +69,8 @@ const struct cli_command cli_commands[] = {
      "read a topic as JSON lines",
      "Each line has topic, partition, offset, ts, key, headers and payload.", tail_flags,
      COUNT(tail_flags), 1, 1, cli_tail, false},
-    {"jobs", "[--json] | cancel ID", "the lists that go on after their first page",
+    {"jobs", "[--json] [--watch] | cancel ID",
+     "the lists that go on after their first page",
      "An ID is where the command lies: TOPIC/PARTITION/OFFSET.", jobs_flags,
      COUNT(jobs_flags), 0, 2, cli_jobs, false},
     {"internal", "print-sample | print-settings-markdown",

@@ -11,6 +11,7 @@
 
 static bool wanted(const struct engine *en);
 static size_t ready_count(const struct engine *en);
+static bool waits_for_nobody(const struct engine *en);
 static size_t take_answers(struct engine *en);
 static void take_jobs(struct engine *en, size_t bytes);
 static void take_armings(struct engine *en);
@@ -60,7 +61,8 @@ int64_t tick_next_ms(const struct engine *en)
         !wanted(en))
         return INT64_MAX;
     int64_t at = en->tick_not_before;
-    bool hurry = en->revoking || en->closing || ready_count(en) >= TICK_FULL;
+    bool hurry = en->revoking || en->closing || ready_count(en) >= TICK_FULL ||
+                 waits_for_nobody(en);
     if (!hurry && en->tick_started + TICK_SPACING_MS > at)
         at = en->tick_started + TICK_SPACING_MS;
     return at;
@@ -150,6 +152,12 @@ static size_t ready_count(const struct engine *en)
 {
     return en->counts[SLOT_ANSWERED] + en->counts[SLOT_ARMING] +
            en->job_counts[JOB_ANSWERED];
+}
+
+/* Pages of lists wait, and no call runs whose answer could share their tick. */
+static bool waits_for_nobody(const struct engine *en)
+{
+    return en->job_counts[JOB_ANSWERED] > 0 && en->in_flight == 0;
 }
 
 static bool wanted(const struct engine *en)

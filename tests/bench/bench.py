@@ -52,8 +52,7 @@ class Process:
         return time.clock_gettime(self.clock)
 
     def memory_mb(self, field):
-        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.M).group(1)) / 1024
+        return stage.memory_mb(self.pid, field)
 
 
 class Floor:
@@ -86,13 +85,13 @@ class Bench:
     """One Kafka, one answerer, one topic of commands; every run has a group and a results
     topic of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, items=0):
         self.folder = folder
         self.bootstrap = stage.world.kafka().bootstrap
         self.admin = admin.AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-        self.answerer = subprocess.Popen([str(BENCH / "answerer")], stdin=subprocess.DEVNULL,
-                                         stdout=subprocess.PIPE, text=True,
-                                         preexec_fn=kafka.die_with_parent)
+        self.answerer = subprocess.Popen([str(BENCH / "answerer"), str(items)],
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                         text=True, preexec_fn=kafka.die_with_parent)
         self.url = f"http://127.0.0.1:{int(self.answerer.stdout.readline())}"
         self.tag = uuid.uuid4().hex[:8]
         self.commands, self.none = f"commands-{self.tag}", f"none-{self.tag}"
@@ -101,8 +100,9 @@ class Bench:
             self.create(topic)
         self.value_bytes = 1500  # until a result has been seen
 
-    def create(self, topic):
-        self.admin.create_topics([admin.NewTopic(topic, PARTITIONS, 1)])[topic].result(30)
+    def create(self, topic, config=None):
+        new = admin.NewTopic(topic, PARTITIONS, 1, config=config or {})
+        self.admin.create_topics([new])[topic].result(30)
         stage.wait_for(f"topic {topic}",
                        lambda: topic in self.admin.list_topics(timeout=10).topics)
 
@@ -123,7 +123,7 @@ class Bench:
     def settings(self, commands):
         run = f"{self.tag}-{uuid.uuid4().hex[:6]}"
         self.create(f"results-{run}")
-        self.create(f"jobs-{run}")
+        self.create(f"jobs-{run}", {"cleanup.policy": "compact"})
         return {"front.url": self.url, "front.token": stage.TOKEN, "instance.id": "one",
                 "front.max.in.flight": IN_FLIGHT, "kafka.bootstrap.servers": self.bootstrap,
                 "commands.topics": commands, "results.topic": f"results-{run}",

@@ -26,11 +26,16 @@ class Instance:
     def __init__(self, on_stage, name):
         self.name = name
         self.connector = on_stage.start(ready=False, **{"instance.id": name})
-        self.state, self.leave_by = "up", 0
+        self.state, self.leave_by, self.log_size = "up", 0, 0
 
     def start(self):
+        self.log_size = self.connector.log.stat().st_size
         self.connector.start()
         self.state = "up"
+
+    def began(self):
+        """Else a signal met a process that was not in its own code yet."""
+        return self.connector.log.stat().st_size > self.log_size
 
     def signal(self, number):
         self.connector.process.send_signal(number)
@@ -209,7 +214,8 @@ class Trouble:
                 instance.connector.kill()
                 instance.state = "down"
                 self.later(1, self.start, instance)
-        elif instance.state == "leaving" and code == 0:
+        elif instance.state == "leaving" and (
+                code == 0 or code == -signal.SIGTERM and not instance.began()):
             self.say(f"{instance.name} ended")
             instance.start()
         elif code is not None:

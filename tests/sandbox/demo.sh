@@ -56,11 +56,17 @@ show() { # WHAT FORMAT ARGUMENTS...
     printf '\n%s\n  $ front-connector send %s\n' "$what" "$*"
     "$bin/front-connector" send -c "$work/$format.conf" --wait 15 "$@" > "$work/result" || status=$?
     if [ "$status" -gt 1 ]; then return "$status"; fi
+    show_result
+}
+
+show_result() {
     python3 - "$work/result" << 'END'
 import json, sys
 result = json.load(open(sys.argv[1]))
 error = result["error"] or {}
 print(" ", *filter(None, (result[k] for k in ("outcome", "http_status", "resource_id"))))
+if result["pages"]:
+    print("  %(items)d items on %(pages)d page(s)" % result)
 if error:
     print("  %(kind)s: %(message)s" % error)
 text = result["response"] or ""
@@ -70,8 +76,42 @@ print("  from %(source_topic)s/%(source_partition)d@%(source_offset)d" % result)
 END
 }
 
-"$bin/front-sandbox" --port 0 --seed 1 --quota fixed:6000 \
-    --topics front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4,front.jobs:4 \
+# Sends a list of 250 conversations in the background; its pages are small and come slowly.
+send_list() { # WHAT
+    printf '\n%s\n  $ front-connector send list-conversations limit=25 max_items=250\n' "$1"
+    "$bin/front-connector" send -c "$work/avro.conf" --wait 15 list-conversations limit=25 \
+        max_items=250 > "$work/result" &
+    sender=$!
+}
+
+show_list() {
+    send_list "A list of ten pages, shown while it goes on by: front-connector jobs --watch"
+    "$bin/front-connector" jobs -c "$work/avro.conf" --watch &
+    pids+=($!)
+    wait "$sender"
+    kill "${pids[-1]}"
+    wait "${pids[-1]}" || true # ended by the signal
+    unset 'pids[-1]'
+    show_result
+    printf '  conversations on the topic front.conversations: '
+    "$bin/front-connector" tail -c "$work/avro.conf" front.conversations -o beginning -e |
+        python3 -c 'import json, sys; print(len({json.loads(line)["key"] for line in sys.stdin}))'
+}
+
+show_cancel() {
+    local id='' i
+    send_list "The same list, cancelled"
+    for ((i = 0; i < 100 && ${#id} == 0; i++)); do
+        id=$("$bin/front-connector" jobs -c "$work/avro.conf" 2> /dev/null | cut -d ' ' -f 1)
+    done
+    printf '  $ front-connector jobs cancel %s\n' "$id"
+    "$bin/front-connector" jobs -c "$work/avro.conf" cancel "$id" 2> /dev/null
+    wait "$sender" || true # it is no success
+    show_result
+}
+
+"$bin/front-sandbox" --port 0 --seed 1 --quota fixed:6000 --fill 250 --topics \
+    front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4,front.jobs:4,front.conversations:4 \
     > "$work/sandbox" 2> "$work/sandbox.log" &
 pids+=($!)
 await "$work/sandbox" '"ready":true'
@@ -87,6 +127,12 @@ show "A create, in the operation's own Avro record" avro create-tag name=Demo --
 show "An update, as front.Command" avro update-conversation conversation_id=cnv_1 status=archived
 show "A delete, as JSON" json delete-tag tag_id=tag_1
 show "A list of one page" avro list-teammates
+python3 - "$url/_sandbox/faults" << 'END'
+import sys, urllib.request
+urllib.request.urlopen(sys.argv[1], b'{"operation": "list-conversations", "fault": "slow", "delay_ms": 300}')
+END
+show_list
+show_cancel
 show "A raw call" avro call method=GET path=/me
 show "A bad command: refused, Front is not asked" avro \
     update-conversation conversation_id=cnv_1 statu=open --force
@@ -95,10 +141,13 @@ show "A reply that Front executes and never answers: in doubt, not sent again" a
 
 printf '\nWhat Front was asked\n'
 python3 - "$url/_sandbox/requests" << 'END'
-import json, sys, urllib.request
-for r in json.load(urllib.request.urlopen(sys.argv[1])):
-    print("  %-6s %-38s %-9s %s" % (r["method"], r["path"], r["status"] or "no answer",
-                                    "executed" if r["executed"] else "not executed"))
+import itertools, json, sys, urllib.request
+lines = ("  %-6s %-38s %-9s %s" % (r["method"], r["path"], r["status"] or "no answer",
+                                   "executed" if r["executed"] else "not executed")
+         for r in json.load(urllib.request.urlopen(sys.argv[1])))
+for line, same in itertools.groupby(lines):
+    n = len(list(same))
+    print(line + (", %d times" % n if n > 1 else ""))
 END
 printf '  '
 "$bin/front-sandbox" assert-once --url "$url" 2>&1

@@ -56,12 +56,17 @@ def command(operation, params=None, body=None, **fields):
 
 
 def typed(operation, **fields):
-    """A typed command: every field that is not given has its default."""
-    record = operation_named(operation)["record"].rsplit(".", 1)[1]
-    parsed, _ = schema(f"commands/{record}")
+    """A typed command."""
+    name = operation_named(operation)["record"].rsplit(".", 1)[1]
+    return record(f"commands/{name}", **fields)
+
+
+def record(name, **fields):
+    """A record of that schema: every field that is not given has its default."""
+    parsed, _ = schema(name)
     filled = {f["name"]: f["default"] for f in parsed["fields"] if "default" in f}
     filled.update(fields)
-    return encode(f"commands/{record}", filled)
+    return encode(name, filled)
 
 
 def operation_named(name):

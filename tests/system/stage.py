@@ -99,6 +99,12 @@ def run(*arguments, timeout_s=60, env=None, stdin=None):
                           text=True, timeout=timeout_s, env=env, check=False)
 
 
+def memory_mb(pid, field="VmRSS"):
+    """What the kernel says of a process."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.M).group(1)) / 1024
+
+
 class Connector:
     """A running `front-connector run`."""
 

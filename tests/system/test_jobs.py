@@ -4,7 +4,10 @@ is killed meanwhile. Items are known by their keys."""
 import collections
 import datetime
 import json
+import os
+import pty
 import re
+import subprocess
 import time
 import unittest
 import urllib.parse
@@ -145,10 +148,10 @@ class Lists(OnStage):
 class Cancelled(OnStage):
     rows, delay_s = 100_000, 0.1
 
-    def begun(self):
+    def begun(self, params=None):
         """The connector and the job's id, when its third page was asked for."""
         connector = self.stage.start()
-        place = self.stage.command("endless", "list-contacts")
+        place = self.stage.command("endless", "list-contacts", params)
         self.stage.flush()
         wait_for("page 3", lambda: self.calls() > 3)
         return connector, place[0][0], f"{self.stage.commands}/{place[0][0]}/{place[0][1]}"
@@ -166,6 +169,7 @@ class Cancelled(OnStage):
         connector, _, job = self.begun()
         said = self.jobs(connector)
         self.assertRegex(said.stdout, rf"^{job}  list-contacts  \d+ pages?, \d+ items\n$")
+        self.assertEqual(self.jobs(connector, "cancel", job, "--watch").returncode, 2)
         row = json.loads(self.jobs(connector, "--json").stdout)
         self.assertEqual((row["job_id"], row["command_id"]), (job, "endless"))
         self.assertEqual(self.jobs(connector, "cancel", job).returncode, 0)
@@ -175,6 +179,53 @@ class Cancelled(OnStage):
         self.assertEqual(late.returncode, 1)
         self.assertIn("no list", late.stderr)
         self.assertEqual(self.jobs(connector, "stop", job).returncode, 2)
+
+    def test_progress_is_shown_as_a_true_share_where_it_is_known(self):
+        self.assert_watched({"max_items": "20000"}, r"\[(#*)(\.+)\] +(\d+) %  ")
+        done, open_, share = re.search(r"\[(#*)(\.+)\] +(\d+) %", self.screens[-1]).groups()
+        items, = re.findall(r"(\d+) of 20000 items", self.screens[-1])
+        self.assertEqual(int(share), int(items) * 100 // 20000)
+        self.assertEqual((len(done), len(done + open_)), (int(items) * 20 // 20000, 20))
+
+    def test_progress_moves_where_the_end_is_not_known(self):
+        self.assert_watched(None, r"\[\.*#\.*\] ")
+        self.assertGreater(len({re.search(r"\[.*\]", s).group() for s in self.screens}), 1)
+
+    def assert_watched(self, params, bar):
+        """`jobs --watch` on a terminal: the screens of some seconds, each with one line."""
+        connector, _, job = self.begun(params)
+        mine, its = pty.openpty()
+        self.addCleanup(os.close, mine)
+        self.watch(connector, its)
+        os.close(its)
+        shown = ""
+        while shown.count("\033[J") < 4:
+            shown += os.read(mine, 65536).decode()
+        self.screens = shown.split("\r\033[J\033[?7l")[1:4]
+        for screen in self.screens:
+            self.assertRegex(screen, rf"^{job}  list-contacts  {bar}\d+ pages, \d+( of 20000)? "
+                                     r"items\r\n\033\[\?7h\033\[1A$")
+
+    def test_progress_without_a_terminal_is_a_line_for_each_step(self):
+        connector, _, job = self.begun()
+        self.front.delay_s = 2.5  # longer than what is between two looks
+        mine, its = os.pipe()
+        self.watch(connector, its)
+        os.close(its)
+        with os.fdopen(mine) as lines:
+            steps = [re.fullmatch(rf"{job}  list-contacts  (\d+) pages, \d+ items\n",
+                                  lines.readline()) for _ in range(3)]
+        first, second, third = (int(step.group(1)) for step in steps)
+        self.assertLess(first, second)
+        self.assertLess(second, third)
+
+    def watch(self, connector, out):
+        watcher = subprocess.Popen(
+            [stage.BINARY, "jobs", "--watch", "-c", str(connector.conf)],
+            stdin=subprocess.DEVNULL, stdout=out,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""})
+        self.addCleanup(watcher.wait)
+        self.addCleanup(watcher.kill)
 
     def assert_cancelled(self):
         result = self.stage.answer("endless")

@@ -401,6 +401,76 @@ static void without_a_topic_for_its_rows_a_list_costs_no_request(void **state)
     end(p);
 }
 
+/* What the tick that runs commits of the commands; -1: nothing. */
+static int64_t line_of(const struct play *p)
+{
+    assert_non_null(p->tick);
+    for (size_t i = 0; i < p->tick->n_offsets; i++)
+        if (p->tick->offsets[i].at.topic == commands_topic)
+            return p->tick->offsets[i].offset;
+    return -1;
+}
+
+/* A page every minute; beside each a command of the same key comes and is committed. */
+static void a_list_of_three_hours_never_holds_the_line(void **state)
+{
+    enum { PAGES = 180, MINUTE_MS = 60000 };
+    struct play *p = begin();
+    (void)state;
+    command(p, 0, "k", list);
+    live(p); /* the topic of its rows is known */
+    const int64_t began = p->now;
+    page(p, 1, "x?page_token=t1");
+    for (int i = 1; i <= PAGES; i++) {
+        struct job_record jr = record_of(p, output(p, 1));
+        struct str value = encoded(p, &jr);
+        assert_int_equal(jr.pages, i);
+        end_tick(p, TICK_COMMITTED);
+        if (i == 1)
+            job_came(p, 0, "commands/0/0", value);
+        p->now += MINUTE_MS; /* the next page is on its way */
+        live(p);
+        command(p, i, "k", patch);
+        assert_int_equal(p->n_calls, 2);
+        struct http_call *of_list = p->calls[0];
+        p->calls[0] = p->calls[1];
+        p->calls[1] = of_list;
+        assert_true(answer(p, 204, ""));
+        turn(p);
+        assert_int_equal(line_of(p), i + 1);
+        end_tick(p, TICK_COMMITTED);
+        page(p, 1, arena_printf(&arena, "x?page_token=t%d", i + 1));
+        assert_int_equal(line_of(p), -1);
+    }
+    assert_true(p->now - began >= 3 * 60 * MINUTE_MS);
+    end(p);
+}
+
+/* Ticks keep a distance so that answers share them; where no call runs there is none. */
+static void a_page_alone_does_not_wait_for_its_tick(void **state)
+{
+    (void)state;
+    for (int others = 0; others < 2; others++) {
+        struct play *p = begin();
+        for (int i = 0; i <= others; i++) {
+            struct job_record jr = job(arena_printf(&arena, "commands/0/%d", i), 1);
+            give(p, i, &jr);
+        }
+        live(p);
+        assert_int_equal(p->n_calls, 1 + others);
+        page(p, 1, "x?page_token=t2");
+        p->tick->end = TICK_COMMITTED;
+        push(p, (struct kafka_event){.type = KAFKA_TICK, .tick = p->tick});
+        p->tick = NULL;
+        engine_turn(p->en); /* at the same moment, too early for a shared tick */
+        assert_int_equal(p->n_calls, 1 + others);
+        assert_true(answer(p, 200, "{\"_pagination\":{\"next\":null},\"_results\":[]}"));
+        engine_turn(p->en);
+        assert_int_equal(p->tick != NULL, others == 0);
+        end(p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -423,6 +493,8 @@ int main(void)
         TEST(a_cancelled_list_gets_its_result_and_both_tombstones),
         TEST(after_a_fenced_producer_the_log_says_what_was_committed),
         TEST(without_a_topic_for_its_rows_a_list_costs_no_request),
+        TEST(a_list_of_three_hours_never_holds_the_line),
+        TEST(a_page_alone_does_not_wait_for_its_tick),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
