@@ -205,7 +205,11 @@ const struct setting_row settings_rows[] = {
      "Lists and syncs",
      "sync.<name>.operation, .every.ms, .params.<param>, .cursor (none or "
      "updated_after), "
-     ".overlap.ms (300000): a list that is run again and again.",
+     ".overlap.ms (300000): a list that is run again and again. updated_after, for "
+     "contacts "
+     "only: a run asks for what changed since the last complete one, less the overlap. "
+     "All "
+     "instances must have the same syncs.",
      NULL},
 
     {"schemas.registry.url", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,

@@ -79,7 +79,8 @@ static void take_over(struct engine *en, struct job *job)
     if (job->other && sync != NULL) {
         log_error("sync.taken",
                   "%s does not run: in %s that name is a sync of the group %.*s; give it "
-                  "another name, or this group a jobs topic of its own",
+                  "another name, or, if that group is no more, write a record without a "
+                  "value under that key and start again",
                   job->key, job->part->at.topic, STR_ARG(job->rec.group));
     } else if (sync == NULL && !job->other) {
         drop(en, job);
@@ -271,6 +272,9 @@ void sync_count(struct engine *en, const struct job *job)
 {
     if (job->outcome == SUCCEEDED)
         tell_success(en, job, job->end->run);
+    else
+        log_warn("sync.failed", "%s: its run is %s (%.*s)", job->key,
+                 outcome_names[job->outcome], STR_ARG(job->res->error.kind));
 }
 
 static void tell_success(struct engine *en, const struct job *job, int64_t at_ms)
