@@ -17,8 +17,8 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
-SEEDS = 12000
-LIMIT_S = 240
+SEEDS = 20000
+LIMIT_S = 300
 
 
 def blocks():
