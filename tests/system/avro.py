@@ -55,13 +55,13 @@ def command(operation, params=None, body=None, **fields):
     return encode("records/Command", record)
 
 
-def typed(operation, **fields):
+def typed(operation, /, **fields):
     """A typed command."""
     name = operation_named(operation)["record"].rsplit(".", 1)[1]
     return record(f"commands/{name}", **fields)
 
 
-def record(name, **fields):
+def record(name, /, **fields):
     """A record of that schema: every field that is not given has its default."""
     parsed, _ = schema(name)
     filled = {f["name"]: f["default"] for f in parsed["fields"] if "default" in f}
