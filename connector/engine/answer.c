@@ -11,6 +11,9 @@
 
 static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
                          struct result *res);
+static struct result error_result(struct engine *en, struct slot *slot,
+                                  enum outcome outcome, const char *kind,
+                                  const char *text);
 static void encode(struct engine *en, struct slot *slot, struct result *res);
 static void keep(struct engine *en, struct slot *slot);
 static void address(struct engine *en, struct slot *slot, const struct result *res);
@@ -22,10 +25,7 @@ static void finish(struct engine *en, struct slot *slot);
 void answer_error(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text)
 {
-    struct result res;
-    start_result(en, slot, outcome, &res);
-    res.error.kind = str_of(kind);
-    res.error.message = str_of(text);
+    struct result res = error_result(en, slot, outcome, kind, text);
     finish_result(en, slot, &res);
 }
 
@@ -174,12 +174,21 @@ void answer_slim(struct engine *en, struct slot *slot, size_t output)
 void answer_again(struct engine *en, struct slot *slot, enum outcome outcome,
                   const char *kind, const char *text)
 {
+    struct result res = error_result(en, slot, outcome, kind, text);
+    encode(en, slot, &res);
+    repeats_answered(en, slot, &res);
+}
+
+static struct result error_result(struct engine *en, struct slot *slot,
+                                  enum outcome outcome, const char *kind,
+                                  const char *text)
+{
     struct result res;
+
     start_result(en, slot, outcome, &res);
     res.error.kind = str_of(kind);
     res.error.message = str_of(text);
-    encode(en, slot, &res);
-    repeats_answered(en, slot, &res);
+    return res;
 }
 
 static void start_result(struct engine *en, struct slot *slot, enum outcome outcome,
@@ -266,14 +275,13 @@ static void slim(struct result *res)
 
 static void address(struct engine *en, struct slot *slot, const struct result *res)
 {
-    struct answer_to to = {
-        .headers = &slot->headers,
-        .key = slot->rec.key,
-        .source = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
-                                      slot->rec.at.partition, (long long)slot->offset)),
-        .value = {slot->result, slot->result_len},
-        .partition = slot->part->same_partitions ? slot->rec.at.partition : -1,
-        .reply_topic = slot->reply_topic};
+    struct answer_to to = {.headers = &slot->headers,
+                           .key = slot->rec.key,
+                           .source = slot_source(slot),
+                           .value = {slot->result, slot->result_len},
+                           .partition =
+                               slot->part->same_partitions ? slot->rec.at.partition : -1,
+                           .reply_topic = slot->reply_topic};
     slot->n_outputs = answer_address(en, res, &to, &slot->arena, slot->outputs);
 }
 

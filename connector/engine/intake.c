@@ -249,9 +249,7 @@ static void name_slot(struct engine *en, struct slot *slot)
         slot->command_id = own;
     slot->explicit_id = slot->command_id.ptr != NULL;
     if (slot->command_id.ptr == NULL)
-        slot->command_id =
-            str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
-                                slot->rec.at.partition, (long long)slot->offset));
+        slot->command_id = slot_source(slot);
     slot->operation = slot->op != NULL ? str_of(slot->op->name) : slot->cmd.operation;
     if (str_is(slot->cmd.operation, "call"))
         slot->operation = slot->cmd.operation;

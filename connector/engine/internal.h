@@ -196,6 +196,8 @@ void slot_move_back(struct engine *en, struct slot *slot, enum slot_state to);
 /* To a partition, and away from it: what is neither is an orphan. */
 void slot_attach(struct engine *en, struct slot *slot, struct part *part);
 void slot_detach(struct engine *en, struct slot *slot);
+/* Where its record stands, "topic/partition/offset", in its arena. */
+struct str slot_source(struct slot *slot);
 void slot_release(struct engine *en,
                   struct slot *slot); /* record given back, slot FREE */
 void slot_open_later(struct engine *en, struct slot *slot); /* unless it was opened */
@@ -365,11 +367,14 @@ struct items {
     struct arena arena;
 };
 
-/* The first `most` elements of `results`, the valid JSON of an array. NULL: one does not
- * fit its topic, or all do not fit a tick; e->reason "too-large". */
+/* The first `n` elements of `results`, the valid JSON of an array that has them. NULL:
+ * one does not fit its topic, or all do not fit a tick; e->reason "too-large". */
 struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
-                        size_t most, struct err *e);
+                        size_t n, struct err *e);
 void items_free(struct items *it);
+/* What to do about a list that fails because of this one. */
+const char *items_refused(const struct items *it, size_t i, const char *why,
+                          struct arena *a);
 size_t items_count(const struct items *it); /* 0 for NULL, as the next */
 size_t items_bytes(const struct items *it);
 /* The topic refused this one for its size: it is made smaller, and so is every other that

@@ -26,7 +26,6 @@ struct filling {
 };
 
 static bool make_bare(struct engine *en, struct items *it, size_t i);
-static size_t count(struct str results, size_t most);
 static int fill(struct filling *f, struct str results, struct err *e);
 static int add(struct filling *f, struct str json, struct err *e);
 static void place(struct filling *f);
@@ -34,7 +33,7 @@ static bool fits(const struct filling *f, const struct item_record *rec);
 static int too_many(struct err *e, const struct items_of *of, const char *what);
 
 struct items *items_new(struct engine *en, const struct items_of *of, struct str results,
-                        size_t most, struct err *e)
+                        size_t n, struct err *e)
 {
     struct filling f = {.en = en, .of = of};
     struct items *it = mem_zalloc(sizeof *it);
@@ -51,11 +50,10 @@ struct items *items_new(struct engine *en, const struct items_of *of, struct str
             arena_strndup(&it->arena, of->parent_id.ptr, of->parent_id.len);
     it->headers = headers_for_item(of->command_id, str_of(of->op->name), of->source,
                                    &it->arena, &it->n_headers);
-    it->n = count(results, most);
-    if (it->n > ITEMS_MAX) {
-        it->n = 0;
+    if (n > ITEMS_MAX) {
         rc = too_many(e, of, "items");
     } else {
+        it->n = n;
         it->outputs = mem_array(it->n, sizeof *it->outputs);
         it->raw_len = mem_array(it->n, sizeof *it->raw_len);
         f.records = mem_array(it->n, sizeof *f.records);
@@ -84,6 +82,15 @@ void items_free(struct items *it)
     mem_free(it->bytes);
     arena_fini(&it->arena);
     mem_free(it);
+}
+
+const char *items_refused(const struct items *it, size_t i, const char *why,
+                          struct arena *a)
+{
+    return arena_printf(a,
+                        "item %.*s was refused, so the list failed: %s; see that the "
+                        "topic is there, may be written and takes records as large",
+                        STR_ARG(it->outputs[i].key), why);
 }
 
 size_t items_count(const struct items *it)
@@ -133,16 +140,6 @@ static bool make_bare(struct engine *en, struct items *it, size_t i)
     it->raw_len[i] = 0;
     metric_add(metrics_get(en->metrics, M_ITEMS_MISTYPED, out->topic, NULL), 1);
     return true;
-}
-
-static size_t count(struct str results, size_t most)
-{
-    struct str element;
-    size_t pos = 0, n = 0;
-
-    while (n < most && json_next(results, &pos, &element))
-        n++;
-    return n;
 }
 
 static int fill(struct filling *f, struct str results, struct err *e)

@@ -1,5 +1,6 @@
 /* List commands: the first page runs in its lane like any call of class A. Is it the
- * whole list, its items, the result and "done" are one tick: all are there, or none. */
+ * whole list, its items, the result and "done" are one tick: all are there, or none. If
+ * not, walk.c goes on; what a page is, is read here for both. */
 #include <stdio.h>
 #include <string.h>
 
@@ -51,42 +52,37 @@ static bool may_go_on(const struct engine *en, const struct list_page *page)
 static int take_items(struct engine *en, struct slot *slot, const struct list_page *page,
                       struct err *e)
 {
-    const struct items_of of = {
-        .op = slot->op,
-        .topic = slot->items_topic,
-        .parent_id = slot->req.last_param,
-        .command_id = slot->command_id,
-        .source = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
-                                      slot->rec.at.partition, (long long)slot->offset))};
+    const struct items_of of = {.op = slot->op,
+                                .topic = slot->items_topic,
+                                .parent_id = slot->req.last_param,
+                                .command_id = slot->command_id,
+                                .source = slot_source(slot)};
 
-    slot->items = items_new(en, &of, page->results, page->most, e);
+    slot->items = items_new(en, &of, page->results, page->n, e);
     return slot->items != NULL ? 0 : -1;
 }
 
 void list_refused(struct engine *en, struct slot *slot, size_t item,
                   const struct kafka_tick *tick)
 {
-    struct err e = ERR_INIT;
+    const char *kind = "topic-refused", *why;
     bool record = item >= items_count(slot->items); /* of the job */
 
     if (!record && tick->bad_too_large && items_slim(en, slot->items, item))
         return;
+    if (record) {
+        kind = "too-large";
+        why = arena_printf(&slot->arena, "topic %s refused the record of the list: %s",
+                           en->jobs_topic, tick->why);
+    } else {
+        why = items_refused(slot->items, item, tick->why, &slot->arena);
+        topic_forget(en, slot->items_topic->name);
+    }
     slot->became_job = false;
     slot->job = (struct kafka_output){.topic = NULL};
-    if (record)
-        (void)err_input(&e, "too-large", "topic %s refused the record of the list: %s",
-                        en->jobs_topic, tick->why);
-    else
-        (void)err_input(
-            &e, "topic-refused",
-            "item %.*s was refused, so the list failed: %s; see that the topic "
-            "is there, may be written and takes records as large",
-            STR_ARG(slot->items->outputs[item].key), tick->why);
-    if (!record)
-        topic_forget(en, slot->items_topic->name);
     items_free(slot->items);
     slot->items = NULL;
-    answer_again(en, slot, FAILED, e.reason, arena_printf(&slot->arena, "%s", e.text));
+    answer_again(en, slot, FAILED, kind, why);
 }
 
 /* Whatever is not the whole answer of a list is no success: items would be missing. */

@@ -97,6 +97,12 @@ static void leave_list(struct engine *en, struct slot *slot, enum slot_state to)
     slot->state = to;
 }
 
+struct str slot_source(struct slot *slot)
+{
+    return str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
+                               slot->rec.at.partition, (long long)slot->offset));
+}
+
 void slot_release(struct engine *en, struct slot *slot)
 {
     timer_cancel(&en->timers, &slot->timer);

@@ -6,14 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "codec/json.h"
 #include "engine/internal.h"
 #include "front/reply.h"
 
 enum {
     RESTARTS_MAX = 10,
     TOPIC_AGAIN_MS = 1000,
-    TOPIC_MISSING_MS = 10000,
+    MISSING_AGAIN_MS = 10000,
     UNAUTHORIZED_AGAIN_MS = 60000,
     OUTPUTS_BESIDE = 4, /* result, reply, two tombstones; or the record */
     RECORD_MAX_BYTES = 4 * 1024 * 1024
@@ -32,6 +31,7 @@ static void fail_front(struct engine *en, struct job *job, const struct http_cal
 static void go_on(struct engine *en, struct job *job, struct job_record *next);
 static void finish(struct engine *en, struct job *job);
 static struct job_record page_record(struct engine *en, const struct job *job);
+static void add_items(struct job *job);
 static void add_record(struct engine *en, struct job *job);
 static void add_result(struct engine *en, struct job *job,
                        const struct topic *reply_topic);
@@ -93,8 +93,7 @@ static struct job_record record_of(struct engine *en, struct slot *slot)
         .seq = 1,
         .created_at = clock_wall(en->clock),
         .instance = str_of(en->o.instance_id)};
-    jr.id = str_of(arena_printf(&slot->arena, "%s/%d/%lld", slot->rec.at.topic,
-                                slot->rec.at.partition, (long long)slot->offset));
+    jr.id = slot_source(slot);
     jr.n_echo = headers_keep(&slot->headers, jr.echo);
     if (jr.max_items < 0)
         jr.max_items = NO_NUMBER;
@@ -183,7 +182,7 @@ static bool knows_topic(struct engine *en, struct job *job)
         }
         log_warn("jobs.waiting", "job %s waits: %s", job->key,
                  list_topic_why(en, job->op, job->items_topic, &job->page_arena));
-        job_wait(en, job, en->now + TOPIC_MISSING_MS);
+        job_wait(en, job, en->now + MISSING_AGAIN_MS);
         return false;
     }
     abort();
@@ -280,15 +279,15 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
                           .command_id = job->rec.command_id,
                           .source = job->rec.id};
     struct list_page page;
-    struct str token;
+    struct str token = STR_NULL;
 
     if (job_is_sync(job) && job->rec.pages == 0) {
         sync_first_page(en, job, call);
         of.command_id = job->rec.command_id;
     }
     if (list_read(job->op, job->cmd, http, left, &page, &e) == 0 &&
-        list_token(&page, &job->page_arena, &token, &e) == 0)
-        job->items = items_new(en, &of, page.results, page.most, &e);
+        (!list_goes_on(&page) || list_token(&page, &job->page_arena, &token, &e) == 0))
+        job->items = items_new(en, &of, page.results, page.n, &e);
     if (job->items == NULL) {
         walk_end(en, job, FAILED, e.reason, arena_printf(&job->page_arena, "%s", e.text));
         return;
@@ -339,11 +338,7 @@ static void restart(struct engine *en, struct job *job)
 
 static void go_on(struct engine *en, struct job *job, struct job_record *next)
 {
-    job->outputs =
-        arena_zalloc(&job->page_arena,
-                     (items_count(job->items) + OUTPUTS_BESIDE) * sizeof *job->outputs);
-    for (size_t i = 0; i < items_count(job->items); i++)
-        add(job, job->items->outputs[i]);
+    add_items(job);
     add(job, walk_record_output(en, next, job->part->at.partition, &job->page_arena));
     job->next = job->outputs[job->n_outputs - 1].value;
     if (job->next.ptr == NULL) {
@@ -420,12 +415,7 @@ void walk_close(struct engine *en, struct job *job)
             topic = NULL;
     }
     job->ending = false;
-    job->n_outputs = job->bytes = 0;
-    job->outputs =
-        arena_zalloc(&job->page_arena,
-                     (items_count(job->items) + OUTPUTS_BESIDE) * sizeof *job->outputs);
-    for (size_t i = 0; i < items_count(job->items); i++)
-        add(job, job->items->outputs[i]);
+    add_items(job);
     add_result(en, job, topic);
     add_record(en, job);
     job->cancelled = job->cancel;
@@ -434,6 +424,18 @@ void walk_close(struct engine *en, struct job *job)
                                        .partition = job->part->at.partition,
                                        .key = tombstone_key(job, JOB_CANCEL)});
     job_move(en, job, JOB_ANSWERED);
+}
+
+/* The outputs anew: the items first, room for what follows from them. */
+static void add_items(struct job *job)
+{
+    size_t n = items_count(job->items);
+
+    job->n_outputs = job->bytes = 0;
+    job->outputs =
+        arena_zalloc(&job->page_arena, (n + OUTPUTS_BESIDE) * sizeof *job->outputs);
+    for (size_t i = 0; i < n; i++)
+        add(job, job->items->outputs[i]);
 }
 
 /* Of a list that has ended a tombstone; a sync's stays. */
@@ -560,11 +562,7 @@ static void refused_item(struct engine *en, struct job *job, size_t item,
         memcpy(job->outputs, items->outputs, items->n * sizeof *job->outputs);
         return;
     }
-    const char *why = arena_printf(
-        &job->page_arena,
-        "item %.*s was refused, so the list failed: %s; see that the topic is there, may "
-        "be written and takes records as large",
-        STR_ARG(items->outputs[item].key), tick->why);
+    const char *why = items_refused(items, item, tick->why, &job->page_arena);
     topic_forget(en, items->outputs[item].topic);
     items_free(items);
     job->items = NULL;

@@ -497,6 +497,19 @@ class Stage:
         return "\n".join(f"{c.name}: exit {c.process.poll()}; {c.page('/status')[1][:1500]}\n"
                          + kafka.tail(c.log, 12) for c in self.connectors[-2:])
 
+    def kill_in_turn(self, connectors, over, timeout_s=240):
+        """kill -9 and a start every second, one after another, until it is over; how many."""
+        kills, last, until = 0, time.monotonic(), time.monotonic() + timeout_s
+        while not over():
+            assert time.monotonic() < until, self.explain()
+            self.read(0.05)
+            if time.monotonic() - last >= 1:
+                connector = connectors[kills % len(connectors)]
+                connector.kill()
+                connector.start()
+                kills, last = kills + 1, time.monotonic()
+        return kills
+
     def check_counters(self):
         """received = finished + dead letters + returned, and nothing open: on every living
         instance, on both of its pages."""

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import subprocess
-import time
 import unittest
 import urllib.parse
 
@@ -241,15 +240,7 @@ class Killed(OnStage):
         both = [self.stage.start(), self.stage.start(**{"instance.id": "two"})]
         self.stage.command("all", "list-contacts")
         self.stage.flush()
-        kills, last, until = 0, time.monotonic(), time.monotonic() + 240
-        while "all" not in self.stage.by_id:
-            self.assertLess(time.monotonic(), until, self.stage.explain())
-            self.stage.read(0.05)
-            if time.monotonic() - last >= 1:
-                connector = both[kills % 2]
-                connector.kill()
-                connector.start()
-                kills, last = kills + 1, time.monotonic()
+        kills = self.stage.kill_in_turn(both, lambda: "all" in self.stage.by_id)
         result = self.stage.by_id["all"][0]
         for connector in both:
             connector.wait_ready()

@@ -110,15 +110,7 @@ class Killed(OnStage):
         settings = sync(**{"every.ms": 5000})
         both = [self.stage.start(**settings),
                 self.stage.start(**settings, **{"instance.id": "two"})]
-        kills, last, until = 0, time.monotonic(), time.monotonic() + 240
-        while len(self.stage.results()) < 3:
-            self.assertLess(time.monotonic(), until, self.stage.explain())
-            self.stage.read(0.05)
-            if time.monotonic() - last >= 1:
-                connector = both[kills % 2]
-                connector.kill()
-                connector.start()
-                kills, last = kills + 1, time.monotonic()
+        kills = self.stage.kill_in_turn(both, lambda: len(self.stage.results()) >= 3)
         for connector in both:
             connector.wait_ready()
             self.assertEqual(connector.terminate(), 0)
