@@ -219,6 +219,7 @@ bool consumer_next(struct consumer *c, struct kafka_event *ev)
 void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_t n,
                      int64_t assignment)
 {
+    rd_kafka_consumer_group_metadata_t *group;
     rd_kafka_topic_partition_list_t *list;
     rd_kafka_resp_err_t code;
     size_t i;
@@ -237,9 +238,11 @@ void consumer_assign(struct consumer *c, const struct kafka_offset *parts, size_
                   rd_kafka_err2str(code));
     if (c->stamp != NULL)
         return; /* more partitions of an assignment that has its object */
+    group = rd_kafka_consumer_group_metadata(c->own->rk);
+    if (group == NULL)
+        return; /* it closes, and has left the group: nothing is committed any more */
     c->stamp = mem_zalloc(sizeof(*c->stamp));
-    *c->stamp =
-        (struct stamp){1, assignment, rd_kafka_consumer_group_metadata(c->own->rk)};
+    *c->stamp = (struct stamp){1, assignment, group};
     /* An object of before the first join is not checked by the broker at all. */
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR || !group_is_checked(c->stamp->group))
         drop_stamp(c);

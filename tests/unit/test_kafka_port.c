@@ -307,6 +307,39 @@ static void slow_reads_of_two_partitions_both_end(void **state)
     close_all(st);
 }
 
+/* The engine may answer an assignment when the member has already left the group. */
+static void an_assignment_may_be_answered_too_late(void **state)
+{
+    struct stage *st = *state;
+    struct kafka_watch watch = {.stop = false};
+    struct err e = ERR_INIT;
+    struct consumer *c = consumer_new(st->loop, &st->options, &watch, &e);
+    rd_kafka_t *rk = consumer_handle(c);
+    struct kafka_event ev = {.type = KAFKA_STATE};
+    int64_t end = clock_now(&clock_system) + PATIENCE_MS;
+
+    assert_int_equal(consumer_subscribe(c, &e), 0);
+    while (!consumer_next(c, &ev) || ev.type != KAFKA_ASSIGN) {
+        assert_true(clock_now(&clock_system) < end);
+        loop_wait(st->loop, 20);
+    }
+    struct kafka_offset at = {ev.parts[0], 0, STR_NULL};
+    consumer_close(c);
+    while (rd_kafka_consumer_closed(rk) != 1) {
+        assert_true(clock_now(&clock_system) < end);
+        loop_wait(st->loop, 20);
+    }
+    consumer_assign(c, &at, 1, ev.assignment);
+    assert_null(consumer_stamp(c, ev.assignment));
+    while (!consumer_is_closed(c)) {
+        assert_true(clock_now(&clock_system) < end);
+        (void)consumer_next(c, &ev);
+    }
+    consumer_detach(c);
+    rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    consumer_free(c);
+}
+
 static void a_record_that_cannot_be_written_is_named(void **state)
 {
     struct stage *st = *state;
@@ -453,6 +486,8 @@ int main(void)
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_record_that_cannot_be_written_is_named,
                                         stage_up, stage_down),
+        cmocka_unit_test_setup_teardown(an_assignment_may_be_answered_too_late, stage_up,
+                                        stage_down),
         cmocka_unit_test_setup_teardown(a_reader_outlives_its_broker, stage_up,
                                         stage_down),
         cmocka_unit_test_setup_teardown(slow_reads_of_two_partitions_both_end, stage_up,
