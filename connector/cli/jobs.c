@@ -78,8 +78,8 @@ int cli_jobs(struct cli *c)
     j.kafka = &l.kafka;
     j.ss = schemas_new(s.schemas_dir, &e);
     if (j.ss == NULL || read_all(&j, &e) != 0)
-        code = cli_fail(c, e.kind == ERR_SETTINGS ? EXIT_USAGE : EXIT_FAILED, "%s: %s",
-                        s.jobs_topic, e.text);
+        code =
+            cli_fail(c, e.kind == ERR_SETTINGS ? EXIT_USAGE : EXIT_FAILED, "%s", e.text);
     else if (c->n_args > 0)
         code = cancel_job(&j, c->args[1]);
     else

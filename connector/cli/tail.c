@@ -66,8 +66,8 @@ int cli_tail(struct cli *c)
     if (r)
         code = follow(&t, r);
     else
-        code = cli_fail(c, e.kind == ERR_SETTINGS ? EXIT_USAGE : EXIT_FAILED, "%s: %s",
-                        topic, e.text);
+        code =
+            cli_fail(c, e.kind == ERR_SETTINGS ? EXIT_USAGE : EXIT_FAILED, "%s", e.text);
     kafka_reader_free(r);
     schemas_free(t.ss);
     buf_fini(&t.payload);

@@ -530,7 +530,8 @@ static int reader_start(struct kafka_reader *r, rd_kafka_t *questions, const cha
     int rc = 0;
 
     if (ask_topic(questions, &info) != 0)
-        return err_set(e, ERR_BUSY, "%s", info.error);
+        return err_set(e, ERR_BUSY, "%s; see that kafka.bootstrap.servers answer",
+                       info.error);
     if (info.error[0] != '\0')
         return err_set(e, ERR_SYSTEM, "%s", info.error);
     if (info.partitions == 0)
