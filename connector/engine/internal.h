@@ -389,15 +389,13 @@ struct list_page {
     size_t n;           /* items in it, no more than `most` */
     size_t most;        /* that are still wanted; SIZE_MAX: all */
     struct str next;    /* JSON of _pagination.next; ptr NULL: this was the last page */
-    struct str with; /* names of lists of each item, as the command has them; or NULL */
 };
 
 /* A 2xx to a list command whose items go to slot->items_topic. */
 void list_answered(struct engine *en, struct slot *slot, const struct http_call *http);
 /* `most`: items still wanted, -1: all. -1: it is no page of a list. */
-int list_read(const struct op *op, const struct command *cmd,
-              const struct http_call *http, int64_t most, struct list_page *page,
-              struct err *e);
+int list_read(const struct op *op, const struct http_call *http, int64_t most,
+              struct list_page *page, struct err *e);
 /* Does another page follow? The end is `next == null`, never a short page. */
 bool list_goes_on(const struct list_page *page);
 /* Only the token of the link counts: our own parameters, always to front.url. ptr NULL:
@@ -452,7 +450,8 @@ void job_wait(struct engine *en, struct job *job, int64_t at_ms);
 /* walk.c */
 /* A list's first page came and more follow: the slot goes into a tick with its items and
  * the job's record. */
-void walk_begin(struct engine *en, struct slot *slot, struct str token);
+void walk_begin(struct engine *en, struct slot *slot, const struct list_page *page,
+                struct str token);
 void walk_fresh(struct job *job); /* for the next page */
 const struct request *walk_request(struct engine *en, struct job *job);
 void walk_answered(struct engine *en, struct job *job, struct call *call);
@@ -470,6 +469,21 @@ void walk_refused(struct engine *en, struct job *job, size_t output,
  * takes. */
 struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
                                        int32_t partition, struct arena *a);
+
+/* fan.c */
+/* `page` of the list `op` came: its rows' lists follow, if any are asked for. Their ids
+ * are copied into the arena. */
+void fan_begin(struct job_record *jr, const struct op *op, const struct list_page *page,
+               struct arena *a);
+void fan_clear(struct job_record *jr);
+bool fan_runs(const struct job_record *jr); /* next is a page of a row's list */
+/* The list whose page is next; NULL: this version does not know it. */
+const struct op *fan_op(const struct job_record *jr);
+struct command fan_command(const struct job_record *jr, const struct op *op,
+                           struct arena *a);
+/* A row's list has ended: on to the next one. `op` is the list of the rows. False: there
+ * is none, and no page of rows follows either. */
+bool fan_next(struct job_record *jr, const struct op *op);
 
 /* sync.c */
 void sync_init(struct engine *en);

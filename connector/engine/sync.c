@@ -183,6 +183,7 @@ void sync_begin(struct engine *en, struct job *job)
     jr->received_at = jr->started_at = clock_wall(en->clock);
     jr->attempts = jr->pages = jr->items = jr->walk_items = jr->restarts = 0;
     jr->next_run_at = 0;
+    fan_clear(jr);
     fill_params(job, sync);
     job->http_status = NO_NUMBER;
     job->last_run = jr->run;
@@ -260,6 +261,7 @@ struct job_record sync_rested(struct engine *en, struct job *job)
     assert(sync != NULL);
     next.state = STR_LIT("waiting");
     next.page_token = STR_NULL;
+    fan_clear(&next);
     next.next_run_at =
         next.received_at + (took > 0 ? took / sync->every_ms + 1 : 1) * sync->every_ms;
     next.error = job->res->error.kind;
