@@ -24,7 +24,7 @@ void fan_begin(struct job_record *jr, const struct op *op, const struct list_pag
     if (jr->n_fan_rows == 0)
         return;
     jr->fan_list = str_of(with.lists[0]->name);
-    jr->fan_last = !list_goes_on(page);
+    jr->fan_last = !page->more;
 }
 
 /* What has no id has no lists either. */

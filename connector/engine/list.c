@@ -21,19 +21,18 @@ void list_answered(struct engine *en, struct slot *slot, const struct http_call 
     struct err e = ERR_INIT;
     struct list_page page;
     struct str token = STR_NULL;
-    bool more, job;
+    bool job;
 
     if (list_read(slot->op, http, list_max_items(&slot->cmd), &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
     }
-    more = list_goes_on(&page);
-    job = more || fans_out(slot, &page);
+    job = page.more || fans_out(slot, &page);
     if (job && en->jobs_topic == NULL) { /* it is its first page, nothing is produced */
         answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
         return;
     }
-    if ((more && list_token(&page, &slot->arena, &token, &e) != 0) ||
+    if ((page.more && list_token(&page, &slot->arena, &token, &e) != 0) ||
         take_items(en, slot, &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
@@ -113,12 +112,8 @@ int list_read(const struct op *op, const struct http_call *http, int64_t most,
         page->n++;
     next = json_member_path(body, "_pagination.next");
     page->next = next.ptr != NULL && json_text_is_null(next) ? STR_NULL : next;
+    page->more = page->next.ptr != NULL && page->n < page->most;
     return 0;
-}
-
-bool list_goes_on(const struct list_page *page)
-{
-    return page->next.ptr != NULL && page->n < page->most;
 }
 
 int list_token(const struct list_page *page, struct arena *a, struct str *token,

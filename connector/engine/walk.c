@@ -143,6 +143,8 @@ void walk_fresh(struct job *job)
     job->end = NULL;
     job->attempts = job->tries = 0;
     job->first_try = 0;
+    if (job->overlap != NULL)
+        overlap_dropped(job->overlap);
 }
 
 /* The request for its next page; NULL: it waits, or has ended instead. */
@@ -320,8 +322,11 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
         of.command_id = job->rec.command_id;
     }
     if (list_read(job->op, http, left, &page, &e) == 0 &&
-        (!list_goes_on(&page) || list_token(&page, &job->page_arena, &token, &e) == 0))
+        (!page.more || list_token(&page, &job->page_arena, &token, &e) == 0)) {
+        if (job_is_sync(job) && rows)
+            sync_page(en, job, &page);
         job->items = items_new(en, &of, page.results, page.n, &e);
+    }
     if (job->items == NULL) {
         walk_end(en, job, FAILED, e.reason, arena_printf(&job->page_arena, "%s", e.text));
         return;
@@ -333,7 +338,7 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
         next.walk_items += (int64_t)job->items->n;
     job->end = arena_zalloc(&job->page_arena, sizeof *job->end);
     *job->end = next;
-    if (list_goes_on(&page) && str_eq(token, token_of(&job->rec)))
+    if (page.more && str_eq(token, token_of(&job->rec)))
         walk_end(en, job, FAILED, "page-link", "Front names the same page again");
     else if (turn_page(job, &page, token, &next))
         go_on(en, job, &next);
@@ -345,15 +350,13 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
 static bool turn_page(struct job *job, const struct list_page *page, struct str token,
                       struct job_record *next)
 {
-    bool more = list_goes_on(page);
-
     if (!fan_runs(&job->rec)) {
         next->page_token = token;
         fan_begin(next, job->op, page, &job->page_arena);
-        return more || fan_runs(next);
+        return page->more || fan_runs(next);
     }
     next->fan_token = token;
-    return more || fan_next(next, op_find(next->operation));
+    return page->more || fan_next(next, op_find(next->operation));
 }
 
 /* The record as this page's tick leaves it, but for the page. */
@@ -570,6 +573,8 @@ void walk_count(struct engine *en, const struct job *job)
     if (job->op != NULL) /* else it was not asked for a page */
         metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
                    (double)items_count(job->items));
+    if (job->overlap != NULL)
+        overlap_committed(job->overlap);
     if (job->res == NULL)
         return;
     if (job_is_sync(job))
@@ -622,6 +627,8 @@ static void refused_item(struct engine *en, struct job *job, size_t item,
     topic_forget(en, items->outputs[item].topic);
     items_free(items);
     job->items = NULL;
+    if (job->overlap != NULL)
+        overlap_dropped(job->overlap);
     job->end = NULL; /* the page does not count */
     job->next = STR_NULL;
     walk_end(en, job, FAILED, "topic-refused", why);
