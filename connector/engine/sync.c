@@ -239,10 +239,12 @@ static void name_run(struct job *job, int64_t start_ms)
         str_of(arena_printf(&job->arena, "%s/%lld", job->key, (long long)job->rec.run));
 }
 
-/* Front's `Date`, less what the call took: Front had not read the list before. */
+/* Front's `Date`, less what the call took, a sleep of the machine included: Front had not
+ * read the list before. */
 void sync_first_page(struct engine *en, struct job *job, const struct call *call)
 {
-    int64_t took = en->now - call->started_ms, date_ms = call->http.head.date_ms;
+    int64_t took = clock_boot(en->clock) - call->started_boot;
+    int64_t date_ms = call->http.head.date_ms;
 
     job->rec.started_at = clock_wall(en->clock) - took;
     if (date_ms > 0)
