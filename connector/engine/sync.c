@@ -186,7 +186,7 @@ void sync_begin(struct engine *en, struct job *job)
     fill_params(job, sync);
     job->http_status = NO_NUMBER;
     job->last_run = jr->run;
-    name_run(job, dispatch_front_ms(en));
+    name_run(job, en->front_ahead_ms != 0 ? dispatch_front_ms(en) : 0);
 }
 
 /* But for the cursor. */
@@ -231,7 +231,9 @@ static void fill_params(struct job *job, const struct engine_sync *sync)
         .value = str_of(arena_printf(&job->arena, "%lld", (long long)after_ms / 1000))};
 }
 
-/* The name is the result's command_id: no two runs of a sync have the same. */
+/* The name is the result's command_id: no two runs of a sync have the same. It is never
+ * later than Front's clock, for the watermark comes from it: while that clock is not
+ * known (0) it says no time, and our own may be ahead. */
 static void name_run(struct job *job, int64_t start_ms)
 {
     job->rec.run = start_ms > job->last_run ? start_ms : job->last_run + 1;
