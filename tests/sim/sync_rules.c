@@ -230,7 +230,7 @@ static int last_page(const struct world *w, const struct sync *st)
 }
 
 static void judge_success(struct world *w, int slot, struct sync *st,
-                          const struct job_record *jr, const struct result *res)
+                          const struct job_record *jr)
 {
     int number = last_page(w, st);
     const struct sync_page *page;
@@ -239,10 +239,6 @@ static void judge_success(struct world *w, int slot, struct sync *st,
     if (page != NULL && !page->last)
         BROKEN(w, "a run is read to its end", slot, st, "page %d is not the last",
                number);
-    if (res->items != st->items || res->pages != st->pages)
-        BROKEN(w, "a run's result counts what is durable", slot, st,
-               "%lld items, %lld pages, not %lld, %lld", (long long)res->items,
-               (long long)res->pages, (long long)st->items, (long long)st->pages);
     if (jr->watermark <= st->watermark)
         BROKEN(w, "a run that succeeds moves the watermark", slot, st, "%lld after %lld",
                (long long)jr->watermark, (long long)st->watermark);
@@ -263,6 +259,22 @@ static void judge_cancelled(struct world *w, int slot, const struct sync *st,
                st->txn.uncancelled ? "not asked" : "and the request stays");
 }
 
+static void judge_failure(struct world *w, int slot, const struct sync *st,
+                          const struct job_record *jr, const struct txn *t)
+{
+    const struct entry *e = st->txn.result;
+    if (e->outcome == CANCELLED)
+        judge_cancelled(w, slot, st, t);
+    else if (e->outcome != FAILED || jr == NULL)
+        BROKEN(w, "a sync's run succeeds, fails or is cancelled", slot, st, "%d",
+               e->outcome);
+    if (st->txn.rows > 0)
+        BROKEN(w, "a run that fails brings no rows", slot, st, "%d", st->txn.rows);
+    if (jr != NULL && jr->watermark != st->watermark)
+        BROKEN(w, "a run that fails leaves the watermark", slot, st, "%lld, not %lld",
+               (long long)jr->watermark, (long long)st->watermark);
+}
+
 /* Its result; `jr`: the record beside it, NULL: its tombstone. */
 static void judge_end(struct world *w, int slot, struct sync *st,
                       const struct job_record *jr, const struct txn *t)
@@ -280,20 +292,14 @@ static void judge_end(struct world *w, int slot, struct sync *st,
         res.source_topic.ptr != NULL)
         BROKEN(w, "a run's result has its name", slot, st, "%.*s, not %lld",
                STR_ARG(res.command_id), (long long)st->run);
-    if (e->outcome == SUCCEEDED && jr != NULL) {
-        judge_success(w, slot, st, jr, &res);
-        return;
-    }
-    if (e->outcome == CANCELLED)
-        judge_cancelled(w, slot, st, t);
-    else if (e->outcome != FAILED || jr == NULL)
-        BROKEN(w, "a sync's run succeeds, fails or is cancelled", slot, st, "%d",
-               e->outcome);
-    if (st->txn.rows > 0)
-        BROKEN(w, "a run that fails brings no rows", slot, st, "%d", st->txn.rows);
-    if (jr != NULL && jr->watermark != st->watermark)
-        BROKEN(w, "a run that fails leaves the watermark", slot, st, "%lld, not %lld",
-               (long long)jr->watermark, (long long)st->watermark);
+    if (e->outcome == SUCCEEDED && jr != NULL)
+        judge_success(w, slot, st, jr);
+    else
+        judge_failure(w, slot, st, jr, t);
+    if (res.items != st->items || res.pages != st->pages)
+        BROKEN(w, "a run's result counts what is durable", slot, st,
+               "%lld items, %lld pages, not %lld, %lld", (long long)res.items,
+               (long long)res.pages, (long long)st->items, (long long)st->pages);
 }
 
 /* Between two runs: when the next is due. */
