@@ -584,7 +584,7 @@ static void check_log(struct world *w, int slot, const struct txn *t,
         else if (kind == 0)
             walk_item(w, slot, c, e);
         else if (memmem(e->key.ptr, e->key.len, JOB_CANCEL, strlen(JOB_CANCEL)) != NULL)
-            walk_uncancel(c, e);
+            walk_uncancel(c, e, t->owner[JOBS + log->partition]);
         else
             walk_record(w, slot, c, e, t->owner[JOBS + log->partition]);
     }

@@ -50,7 +50,7 @@ void walk_item(struct world *w, int slot, struct cmd *c, const struct entry *e);
 void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e,
                  uint64_t owner);
 void walk_result(struct world *w, int slot, struct cmd *c);
-void walk_uncancel(struct cmd *c, const struct entry *e);
+void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner);
 void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
                  int64_t pages);
 void walk_check_end(struct world *w);

@@ -403,7 +403,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             lend_job(in, t, &ev->record);
             trace(w, in->slot, t->part, t->cmd, "job.record", t->offset,
                   ev->record.value.ptr == NULL, NULL);
-            walk_cancel_read(w, &log_of_part(w, t->part)->entries[t->offset]);
+            walk_cancel_read(w, in, &log_of_part(w, t->part)->entries[t->offset]);
             return true;
         }
         lend_record(in, t, &ev->record);

@@ -37,10 +37,11 @@ void sync_check_ask(struct world *w, const struct instance *in,
                "behind page %d, but %d is the last that is durable", token, st->at);
 }
 
-/* A request to cancel is read, by whoever has the jobs partition. */
-void sync_cancel_read(struct world *w, int sync)
+/* As walk_cancel_read. */
+void sync_cancel_read(struct world *w, const struct instance *in, const struct entry *e)
 {
-    w->syncs->of[sync].cancel_read = true;
+    struct sync *st = &w->syncs->of[e->sync - 1];
+    st->cancel_read |= e->serial <= st->cancelled_at || in->k.owner == st->uncancelled_by;
 }
 
 /* --- one transaction --- */
@@ -434,6 +435,8 @@ void sync_decided(struct world *w, int slot, const struct txn *t)
         else if (x->rows > 0 || x->result != NULL)
             BROKEN(w, "what a sync brings comes with its record", slot, st,
                    "%d row(s) alone", x->rows);
+        if (x->uncancelled)
+            st->uncancelled_by = t->owner[JOBS + st->part];
         if (x->uncancelled && x->uncancelled_at > st->cancelled_at)
             st->cancelled_at = -1;
         st->txn = (struct sync_txn){0};

@@ -47,11 +47,12 @@ struct sync_txn {
 
 struct sync {
     const char *name, *key;
-    int part;             /* of the jobs topic */
-    int front_gen;        /* page tokens of earlier ones are refused */
-    int64_t cancelled_at; /* serial of the request to cancel it; -1: none is left */
-    bool cancel_read;     /* one was, since the last run ended: perhaps late */
-    struct sync_txn txn;  /* of the transaction that is judged */
+    int part;                /* of the jobs topic */
+    int front_gen;           /* page tokens of earlier ones are refused */
+    int64_t cancelled_at;    /* serial of the request to cancel it; -1: none is left */
+    bool cancel_read;        /* one was, since the last run ended: perhaps late */
+    uint64_t uncancelled_by; /* who wrote the newest tombstone of such requests */
+    struct sync_txn txn;     /* of the transaction that is judged */
     /* what is durable */
     bool exists, running;
     const char *list;           /* operation and parameters of its last run */

@@ -231,8 +231,9 @@ void walk_result(struct world *w, int slot, struct cmd *c)
 }
 
 /* The tombstone of the requests before it. */
-void walk_uncancel(struct cmd *c, const struct entry *e)
+void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner)
 {
+    c->walk.uncancelled_by = owner;
     if (e->serial > c->walk.cancelled_at)
         c->walk.cancelled_at = -1;
 }
@@ -312,16 +313,20 @@ void walk_cancel(struct world *w, struct event *ev)
         world_at(w, w->now + between(w, 0, 5000), walk_cancel, c);
 }
 
-/* A record of the jobs topic is read. */
-void walk_cancel_read(struct world *w, const struct entry *e)
+/* A record of the jobs topic is read. A request to cancel that has its tombstone is taken
+ * for one by nobody but who wrote that, and has not read so far yet. */
+void walk_cancel_read(struct world *w, const struct instance *in, const struct entry *e)
 {
     if (e->value.ptr == NULL ||
         memmem(e->key.ptr, e->key.len, JOB_CANCEL, strlen(JOB_CANCEL)) == NULL)
         return;
-    if (e->sync > 0)
-        sync_cancel_read(w, e->sync - 1);
-    else if (e->cmd >= 0)
-        w->cmds[e->cmd].walk.cancel_read |= w->cmds[e->cmd].walk.job;
+    if (e->sync > 0) {
+        sync_cancel_read(w, in, e);
+    } else if (e->cmd >= 0) {
+        struct walk *wk = &w->cmds[e->cmd].walk;
+        wk->cancel_read |= wk->job && (e->serial <= wk->cancelled_at ||
+                                       in->k.owner == wk->uncancelled_by);
+    }
 }
 
 bool walk_ends(const struct instance *in, const struct cmd *c)

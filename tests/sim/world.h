@@ -144,13 +144,14 @@ struct made {
 /* A list of many pages: the command's share of Front, and what of it is durable. */
 struct walk {
     bool is_list;
-    int64_t cancelled_at; /* serial of the request to cancel it; -1: none is left */
-    bool cancel_read;     /* one was since it is a job: perhaps late */
-    int max_items;        /* -1: all */
-    int front_gen;        /* page tokens of earlier walks are refused */
-    bool job, gone;       /* it goes on as a job; whose tombstone is durable */
-    int gen, page;        /* of the next page; gen -1: of any walk */
-    int rows;             /* of this walk */
+    int64_t cancelled_at;    /* serial of the request to cancel it; -1: none is left */
+    bool cancel_read;        /* one was since it is a job: perhaps late */
+    uint64_t uncancelled_by; /* who wrote the newest tombstone of such requests */
+    int max_items;           /* -1: all */
+    int front_gen;           /* page tokens of earlier walks are refused */
+    bool job, gone;          /* it goes on as a job; whose tombstone is durable */
+    int gen, page;           /* of the next page; gen -1: of any walk */
+    int rows;                /* of this walk */
     int64_t items, pages, restarts, seq;
     uint64_t owner;                  /* who wrote the last page */
     int txn_gen, txn_page, txn_rows; /* of the transaction that is judged */
@@ -538,7 +539,7 @@ void walk_print(const struct world *w, int thing, const struct shown_page *sp,
 void walk_check_ask(struct world *w, const struct instance *in, int cmd,
                     const char *query);
 void walk_cancel(struct world *w, struct event *ev);
-void walk_cancel_read(struct world *w, const struct entry *e); /* if it is one */
+void walk_cancel_read(struct world *w, const struct instance *in, const struct entry *e);
 /* Somebody asked to cancel it, or somebody else runs it: its call is waited for no more.
  */
 bool walk_ends(const struct instance *in, const struct cmd *c);
@@ -563,7 +564,7 @@ struct sync_ask syncs_asked(struct world *w, const struct instance *in, int sync
 int syncs_ask(struct world *w, const struct sync_ask *ask, bool forget);
 void syncs_print(struct world *w, int page, struct buf *out);
 int sync_token(const char *text); /* the page that "page_token=" names; 0: none */
-void sync_cancel_read(struct world *w, int sync);
+void sync_cancel_read(struct world *w, const struct instance *in, const struct entry *e);
 bool sync_ends(const struct instance *in, int sync); /* as walk_ends */
 void sync_check_ask(struct world *w, const struct instance *in,
                     const struct sync_ask *ask);
