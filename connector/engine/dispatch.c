@@ -355,6 +355,7 @@ static void run_call(struct engine *en, struct call *call, const struct request 
     http->timeout_ms = call_timeout_ms(en, req);
     call->refused = false;
     call->started_ms = en->now;
+    call->started_boot = clock_boot(en->clock);
     TAILQ_REMOVE(&en->free_calls, call, link);
     TAILQ_INSERT_TAIL(&en->running, call, link);
     en->in_flight++;

@@ -95,9 +95,9 @@ struct call {
     const struct op
         *op; /* what is asked: of a look the list; NULL: `call` without a row */
     uint64_t ticket;
-    int64_t started_ms;
-    bool refused;           /* our own gate said no */
-    TAILQ_ENTRY(call) link; /* in en->free_calls or en->running */
+    int64_t started_ms, started_boot; /* of the turn; of that moment */
+    bool refused;                     /* our own gate said no */
+    TAILQ_ENTRY(call) link;           /* in en->free_calls or en->running */
 };
 TAILQ_HEAD(call_list, call);
 

@@ -50,6 +50,8 @@ struct job {
     bool removed;   /* a sync that the settings do not have any more */
     bool cancel;    /* was asked for */
     bool cancelled; /* ... and is answered by the tick that is prepared */
+    /* ... and was asked for anew while that runs: behind its tombstone, perhaps. */
+    bool cancel_again;
 
     /* the tick that is prepared; texts in its own arena */
     struct arena page_arena;

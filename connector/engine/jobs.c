@@ -288,17 +288,24 @@ static void came_tombstone(struct engine *en, struct part *part, struct job *job
         foreign(en, job, "the deletion");
 }
 
+/* One that comes while the tombstone of another is on its way may lie behind it. */
 static void came_cancel(struct engine *en, struct part *part, struct str key)
 {
-    struct job *job = jobs_find(part, without_cancel(key));
+    struct job *job = jobs_find(part, without_cancel(key)), *stray = jobs_find(part, key);
 
-    if (job == NULL || job->state == JOB_ENDED) {
-        struct job *stray = jobs_add_stray(en, part, without_cancel(key));
-        if (stray != NULL)
-            walk_forget(en, stray);
+    if (stray != NULL && stray->state == JOB_ENDED) {
+        jobs_free(en, stray);
+        stray = NULL;
+    }
+    if (stray != NULL) {
+        stray->cancel_again = stray->state == JOB_TICKING;
+    } else if (job == NULL || job->state == JOB_ENDED) {
+        walk_forget(en, jobs_add_stray(en, part, without_cancel(key)));
     } else if (!job->cancel && !job->other) {
         job->cancel = true;
         cancel(en, job);
+    } else if (job->state == JOB_TICKING) {
+        job->cancel_again = job->cancelled;
     }
 }
 
@@ -330,9 +337,16 @@ static void cancel(struct engine *en, struct job *job)
 
 void jobs_ticked(struct engine *en, struct job *job)
 {
-    bool ends = job->next.ptr == NULL, again = job->cancel && !job->cancelled;
+    bool ends = job->next.ptr == NULL;
+    bool again = job->cancel && (!job->cancelled || job->cancel_again);
 
     walk_count(en, job);
+    if (job->stray && job->cancel_again) {
+        job->cancel_again = false;
+        walk_fresh(job);
+        walk_forget(en, job);
+        return;
+    }
     if (ends) {
         job_move(en, job, JOB_ENDED);
         if (!job->stray && again)
@@ -346,8 +360,8 @@ void jobs_ticked(struct engine *en, struct job *job)
     bool ok = adopt(en, job, job->next);
     assert(ok);
     (void)ok;
-    if (job->cancelled) /* of a sync: the run it was meant for has ended */
-        job->cancel = job->cancelled = false;
+    job->cancel = again; /* of a sync: the run it was meant for has ended */
+    job->cancelled = job->cancel_again = false;
     walk_fresh(job);
     if (sync_rests(job))
         sync_sleep(en, job);

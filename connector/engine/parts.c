@@ -442,12 +442,14 @@ static void flow(struct engine *en, struct part *part)
     }
 }
 
+/* Those of jobs count as well: where they are more than the commands', somebody may own
+ * nothing else. */
 static void quota_share(struct engine *en)
 {
-    int owned = 0, all = 0;
+    int owned = 0, all = en->jobs_topic != NULL ? en->o.jobs_partitions : 0;
     struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        owned += part->jobs == NULL;
+        owned++;
     for (size_t i = 0; i < en->o.n_commands_topics; i++)
         all += en->o.commands_partitions[i];
     quota_assign(en->quota, owned, all > owned ? all : owned, en->now);

@@ -190,7 +190,7 @@ void sync_begin(struct engine *en, struct job *job)
     fill_params(job, sync);
     job->http_status = NO_NUMBER;
     job->last_run = jr->run;
-    name_run(job, dispatch_front_ms(en));
+    name_run(job, en->front_ahead_ms != 0 ? dispatch_front_ms(en) : 0);
 }
 
 /* But for the cursor. */
@@ -235,7 +235,9 @@ static void fill_params(struct job *job, const struct engine_sync *sync)
         .value = str_of(arena_printf(&job->arena, "%lld", (long long)after_ms / 1000))};
 }
 
-/* The name is the result's command_id: no two runs of a sync have the same. */
+/* The name is the result's command_id: no two runs of a sync have the same. It is never
+ * later than Front's clock, for the watermark comes from it: while that clock is not
+ * known (0) it says no time, and our own may be ahead. */
 static void name_run(struct job *job, int64_t start_ms)
 {
     job->rec.run = start_ms > job->last_run ? start_ms : job->last_run + 1;
@@ -243,10 +245,12 @@ static void name_run(struct job *job, int64_t start_ms)
         str_of(arena_printf(&job->arena, "%s/%lld", job->key, (long long)job->rec.run));
 }
 
-/* Front's `Date`, less what the call took: Front had not read the list before. */
+/* Front's `Date`, less what the call took, a sleep of the machine included: Front had not
+ * read the list before. */
 void sync_first_page(struct engine *en, struct job *job, const struct call *call)
 {
-    int64_t took = en->now - call->started_ms, date_ms = call->http.head.date_ms;
+    int64_t took = clock_boot(en->clock) - call->started_boot;
+    int64_t date_ms = call->http.head.date_ms;
 
     job->rec.started_at = clock_wall(en->clock) - took;
     if (date_ms > 0)

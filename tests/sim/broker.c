@@ -43,6 +43,8 @@ void broker_init(struct world *w)
     }
     log_init(&b->items, ITEMS_TOPIC, 0, 1 << 20);
     log_init(&b->comments, COMMENTS_TOPIC, 0, 1 << 20);
+    log_init(&b->contacts, CONTACTS_TOPIC, 0, 1 << 20);
+    log_init(&b->tags, TAGS_TOPIC, 0, 1 << 20);
     log_init(&b->dead, DEAD_TOPIC, 0, 1 << 20);
     log_init(&b->reply, REPLY_TOPIC, 0, 1 << 20);
     log_init(&b->reply_small, REPLY_SMALL_TOPIC, 0, 400);
@@ -62,6 +64,8 @@ void broker_fini(struct world *w)
     }
     mem_free(b->items.entries);
     mem_free(b->comments.entries);
+    mem_free(b->contacts.entries);
+    mem_free(b->tags.entries);
     mem_free(b->dead.entries);
     mem_free(b->reply.entries);
     mem_free(b->reply_small.entries);
@@ -171,7 +175,9 @@ static void run_rpc(struct world *w, struct event *ev)
         bool small = strcmp(rpc->topic, REPLY_SMALL_TOPIC) == 0;
         bool known = small || strcmp(rpc->topic, REPLY_TOPIC) == 0 ||
                      strcmp(rpc->topic, ITEMS_TOPIC) == 0 ||
-                     strcmp(rpc->topic, COMMENTS_TOPIC) == 0;
+                     strcmp(rpc->topic, COMMENTS_TOPIC) == 0 ||
+                     strcmp(rpc->topic, CONTACTS_TOPIC) == 0 ||
+                     strcmp(rpc->topic, TAGS_TOPIC) == 0;
         rpc->count = known ? 1 : 0;
         /* What the topic takes was lowered since: the tick meets it. */
         rpc->max_bytes = 1 << 20;
@@ -336,8 +342,15 @@ static void take_records(struct world *w, struct rpc *rpc)
         }
         touch(t, out->log);
         (void)log_append(w, out->log,
-                         (struct entry){ENTRY_OPEN, out->cmd, out->outcome, out->value,
-                                        rpc->in->slot, t->serial, 0, out->key});
+                         (struct entry){.state = ENTRY_OPEN,
+                                        .cmd = out->cmd,
+                                        .outcome = out->outcome,
+                                        .value = out->value,
+                                        .txn = rpc->in->slot,
+                                        .epoch = t->serial,
+                                        .key = out->key,
+                                        .sync = out->sync,
+                                        .command_id = out->command_id});
     }
     int64_t at = w->now + wire_ms(w);
     if (rpc->code == BROKER_TIMED_OUT)

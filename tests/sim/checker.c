@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/records/job.h"
 #include "codec/records/result.h"
 
 enum { LOOP_STALL_MS = 2000, SEND_BY_MS = 5000, DOUBT_WAIT_MS = 10000 };
@@ -102,7 +103,7 @@ void check_tail(struct world *w, const struct instance *in, int part)
     for (int i = 0; i < w->n_cmds; i++) {
         const struct cmd *c = &w->cmds[i];
         /* With other counts a list's result may come from who owns another partition. */
-        if (c->walk.job && w->n_jobs_parts != w->n_parts)
+        if (c->walk.job && !in->k.parts[JOBS + c->part % w->n_jobs_parts])
             continue;
         if (c->part == part && c->results > 0 && c->answer_owner < in->k.owner &&
             c->answer_offset >= in->k.tail_to[part])
@@ -469,6 +470,7 @@ static void check_jobs_commit(struct world *w, int slot, const struct txn *t,
     w->durable[o->part].slot = slot;
     w->durable[o->part].life = t->life;
     w->durable[o->part].owner = t->owner[o->part];
+    w->expired[o->part] = false; /* whoever comes next finds this one */
 }
 
 static void check_ledger(struct world *w, int slot, const struct txn *t,
@@ -557,25 +559,33 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
 /* In this order they are judged: rows, jobs, answers. */
 static int log_kind(const struct world *w, const struct log *log)
 {
-    return log == &w->broker.items ? 0 : strcmp(log->topic, JOBS_TOPIC) == 0 ? 1 : 2;
+    bool rows =
+        log == &w->broker.items || log == &w->broker.contacts || log == &w->broker.tags;
+    return rows ? 0 : strcmp(log->topic, JOBS_TOPIC) == 0 ? 1 : 2;
 }
 
 static void check_log(struct world *w, int slot, const struct txn *t,
                       const struct log *log, int kind)
 {
+    static void (*const sync_judges[])(struct world *, int, const struct entry *) = {
+        sync_item, sync_record, sync_result};
     for (size_t i = 0; i < log->n; i++) {
         const struct entry *e = &log->entries[i];
         struct cmd *c = e->cmd >= 0 ? &w->cmds[e->cmd] : NULL;
         if (e->state != ENTRY_OPEN || e->txn != slot || e->epoch != t->serial)
             continue;
-        if (kind == 2)
+        if (e->sync > 0)
+            sync_judges[kind](w, slot, e);
+        else if (kind == 2)
             check_result(w, slot, log, e, t);
         else if (c == NULL)
             broken(w, "an answer names a command", slot, log->partition, -1, "none in %s",
                    log->topic);
         else if (kind == 0)
             walk_item(w, slot, c, e);
-        else if (memmem(e->key.ptr, e->key.len, "/cancel", 7) == NULL)
+        else if (memmem(e->key.ptr, e->key.len, JOB_CANCEL, strlen(JOB_CANCEL)) != NULL)
+            walk_uncancel(c, e, t->owner[JOBS + log->partition]);
+        else
             walk_record(w, slot, c, e, t->owner[JOBS + log->partition]);
     }
 }
@@ -591,6 +601,7 @@ void check_durable(struct world *w, int slot, const struct txn *t)
         if (w->cmds[i].walk.txn_rows > 0 && w->cmds[i].walk.is_list)
             broken(w, "rows come with what follows from them", slot, w->cmds[i].part, i,
                    "%d row(s) alone", w->cmds[i].walk.txn_rows);
+    sync_decided(w, slot, t);
     for (int i = 0; t->pending && i < t->n_offsets; i++)
         check_ledger(w, slot, t, &t->offsets[i]);
 }
@@ -719,4 +730,5 @@ void check_end(struct world *w)
                    w->broker.commands[p].n);
     check_order_of_executions(w);
     walk_check_end(w);
+    sync_check_end(w);
 }

@@ -50,10 +50,20 @@ void walk_item(struct world *w, int slot, struct cmd *c, const struct entry *e);
 void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e,
                  uint64_t owner);
 void walk_result(struct world *w, int slot, struct cmd *c);
+void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner);
 void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
                  int64_t pages);
 void walk_check_end(struct world *w);
 bool walk_all_gone(const struct world *w); /* no job is left, no request to cancel */
+
+/* --- sync_rules.c --- */
+
+/* As in walks.c: its parts become durable, then all of a transaction has been seen. */
+void sync_item(struct world *w, int slot, const struct entry *e);
+void sync_record(struct world *w, int slot, const struct entry *e);
+void sync_result(struct world *w, int slot, const struct entry *e);
+void sync_decided(struct world *w, int slot, const struct txn *t);
+void sync_check_end(struct world *w);
 
 /* --- twins.c --- */
 

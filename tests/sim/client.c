@@ -403,6 +403,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
             lend_job(in, t, &ev->record);
             trace(w, in->slot, t->part, t->cmd, "job.record", t->offset,
                   ev->record.value.ptr == NULL, NULL);
+            walk_cancel_read(w, in, &log_of_part(w, t->part)->entries[t->offset]);
             return true;
         }
         lend_record(in, t, &ev->record);
@@ -692,9 +693,9 @@ static void port_close(void *self)
 
 static const char *port_intern(void *self, const char *topic)
 {
-    static const char *const known[] = {COMMANDS_TOPIC, RESULTS_TOPIC,     DEAD_TOPIC,
-                                        REPLY_TOPIC,    REPLY_SMALL_TOPIC, JOBS_TOPIC,
-                                        ITEMS_TOPIC,    COMMENTS_TOPIC};
+    static const char *const known[] = {
+        COMMANDS_TOPIC, RESULTS_TOPIC, DEAD_TOPIC,     REPLY_TOPIC,    REPLY_SMALL_TOPIC,
+        JOBS_TOPIC,     ITEMS_TOPIC,   COMMENTS_TOPIC, CONTACTS_TOPIC, TAGS_TOPIC};
     struct instance *in = self;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], topic) == 0)

@@ -29,9 +29,14 @@ struct http_sim {
     struct list list;
     bool has_list;
     bool is_page; /* of a list that may have many */
+    int job_of;   /* whose page it is, and not the first; -1: none */
     struct shown_page page;
     const char *query;
-    int made; /* what its execution made; -1: not executed */
+    bool is_sync;
+    struct sync_ask sync;
+    int sync_page;
+    int64_t date; /* when Front answered */
+    int made;     /* what its execution made; -1: not executed */
     int64_t fair_until;
     enum http_method method;
     bool retargeted;
@@ -78,6 +83,7 @@ static void reply(struct world *w, struct http_sim *hs, int64_t at, int status)
     struct instance *in = hs->in;
     hs->status = status;
     hs->end = HTTP_ANSWERED;
+    hs->date = at;
     if (in->alive && in->life == hs->send->life)
         world_in(w, in, at + between(w, 0, 30), answer_comes, hs);
 }
@@ -145,6 +151,9 @@ static void arrive(struct world *w, struct event *ev)
     if (no == 0 && hs->is_page &&
         !walk_ask(w, hs->thing, hs->query, bad(w, m->forget_token), &hs->page))
         no = 400;
+    if (no == 0 && hs->is_sync &&
+        (hs->sync_page = syncs_ask(w, &hs->sync, bad(w, m->forget_token))) == 0)
+        no = 400;
     if (no != 0) {
         hs->retry_after = no == 429 ? between(w, 1, 4) : -1;
         reply(w, hs, soon, no);
@@ -186,7 +195,7 @@ static void arrive(struct world *w, struct event *ev)
                   : w->big_answers           ? 850000
                   : chance(w, 100)           ? 900
                                              : 0;
-    if (hs->thing >= 0 && bad(w, m->http_head))
+    if ((hs->thing >= 0 || hs->is_sync) && bad(w, m->http_head))
         hs->end = chance(w, 500) ? HTTP_HEAD_ONLY : HTTP_TOO_LARGE;
 }
 
@@ -200,12 +209,15 @@ static int port_start(void *self, struct http_call *call)
         return -1;
     struct http_sim *hs = arena_zalloc(&w->arena, sizeof *hs);
     enum peek what;
-    int cmd = peek_command(w, call, &what);
+    int cmd = peek_command(w, call, &what), sync = what == PEEK_SYNC ? cmd : -1;
     bool look = what == PEEK_LOOK;
+    if (sync >= 0)
+        cmd = -1;
     *hs = (struct http_sim){.call = call,
                             .in = in,
                             .cmd = what != PEEK_OWN ? -1 : cmd,
                             .about = look ? cmd : -1,
+                            .job_of = what == PEEK_PAGE ? cmd : -1,
                             .owner = in->k.owner,
                             .thing = load_number(call->path),
                             .made = -1};
@@ -222,6 +234,11 @@ static int port_start(void *self, struct http_call *call)
                     : NULL;
     if (what == PEEK_PAGE)
         walk_check_ask(w, in, cmd, hs->query);
+    hs->is_sync = sync >= 0;
+    if (hs->is_sync) {
+        hs->sync = syncs_asked(w, in, sync, call->path, hs->query);
+        sync_check_ask(w, in, &hs->sync);
+    }
     hs->method = call->method;
     hs->retargeted =
         strstr(call->path, "m/") != NULL || call->path[strlen(call->path) - 1] == 'm';
@@ -264,8 +281,9 @@ static void port_cancel(void *self, struct http_call *call)
         if (hs->call != call || hs->state == ENDED)
             continue;
         bool own = in->k.current != 0 && hs->owner == in->k.owner;
-        bool asked = hs->is_page && in->w->cmds[hs->thing].walk.cancel_asked;
-        if (in->alive && own && !asked && !in->k.told_lost && in->terms < 2 && drains(in))
+        bool ends = (hs->job_of >= 0 && walk_ends(in, &in->w->cmds[hs->job_of])) ||
+                    (hs->is_sync && sync_ends(in, hs->sync.sync));
+        if (in->alive && own && !ends && !in->k.told_lost && in->terms < 2 && drains(in))
             broken(in->w, "a drain waits for the calls that run", in->slot, -1, hs->cmd,
                    "cancelled");
         hs->cancelled = true;
@@ -323,7 +341,7 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
                                     .remaining = hs->status == 429 ? 0 : w->limit / 2,
                                     .reset = -1,
                                     .retry_after = (double)hs->retry_after,
-                                    .date_ms = EPOCH_MS + w->now};
+                                    .date_ms = EPOCH_MS + hs->date};
     if (hs->status == 301)
         (void)snprintf(call->head.location, sizeof call->head.location,
                        "https://front/conversations/cnv_%dm", hs->thing);
@@ -339,6 +357,8 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
         (void)buf_add_cstr(&call->body_in, "]}");
     } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->is_page) {
         walk_print(w, hs->thing, &hs->page, &call->body_in);
+    } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->is_sync) {
+        syncs_print(w, hs->sync_page, &call->body_in);
     } else if (hs->end == HTTP_ANSWERED && hs->status != 204) {
         char id[32];
         (void)snprintf(id, sizeof id, "res_%d", hs->cmd);

@@ -89,7 +89,7 @@ static bool preflight(const struct world *w)
             continue;
         const struct log *log = &w->broker.results[p];
         for (size_t i = 0; i < log->n; i++)
-            if (log->entries[i].state == ENTRY_COMMITTED)
+            if (log->entries[i].state == ENTRY_COMMITTED && log->entries[i].cmd >= 0)
                 return false;
     }
     return true;
@@ -113,7 +113,7 @@ void instance_start(struct world *w, int slot)
     in->stopping = in->turn_set = false;
     in->terms = 0;
     in->durable = 0;
-    in->settled = false;
+    in->settled = in->wall_set = false;
     in->was_deaf = in->deaf_until > w->now;
     in->frozen_until = in->stalled_until = in->mono_lag = 0;
     in->clock_base = between(w, 1000, 100000000);
@@ -121,6 +121,7 @@ void instance_start(struct world *w, int slot)
     in->n_calls = 0;
     in->clock = (struct clock){clock_mono, clock_since_boot, clock_utc, in};
     choose_options(in);
+    syncs_start(w, in);
     client_start(in);
     struct kafka_port kafka = client_port(in);
     struct http_port http = front_port(in);

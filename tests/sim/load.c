@@ -107,7 +107,7 @@ static void set_text(struct world *w, struct cmd *c, const struct shape *s)
                                            s->text, c->index, hole + 2));
     c->items =
         strcmp(s->operation, "list-conversation-comments") == 0 ? c->index % 5 : -1;
-    c->walk = (struct walk){.max_items = -1, .gen = -1};
+    c->walk = (struct walk){.max_items = -1, .gen = -1, .cancelled_at = -1};
     c->walk.is_list = strcmp(s->operation, "list-conversation-messages") == 0;
     if (c->walk.is_list && chance(w, 200)) {
         c->walk.max_items = 1 + (int)rnd(w, 10);

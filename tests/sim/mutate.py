@@ -18,7 +18,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 SEEDS = 20000
-LIMIT_S = 300
+LIMIT_S = 900
 
 
 def blocks():

@@ -13,6 +13,10 @@ int peek_command(const struct world *w, const struct http_call *call, enum peek 
     *what = slot != NULL && slot->state == SLOT_PROBING ? PEEK_LOOK : PEEK_OWN;
     if (own->job != NULL) {
         const struct job_record *jr = &own->job->rec;
+        if (str_is(jr->kind, "sync")) {
+            *what = PEEK_SYNC;
+            return syncs_find(w, str_of(own->job->key));
+        }
         *what = PEEK_PAGE;
         return load_find(w, (int)jr->source_partition, jr->source_offset);
     }

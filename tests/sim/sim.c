@@ -103,7 +103,8 @@ static void expire_offsets(struct world *w)
     for (int p = 0; p < ALL_PARTS; p++) {
         bool results = p >= JOBS && chance(w, 500);
         for (size_t i = 0; p < JOBS && i < w->broker.results[p].n; i++)
-            results |= w->broker.results[p].entries[i].state == ENTRY_COMMITTED;
+            results |= w->broker.results[p].entries[i].state == ENTRY_COMMITTED &&
+                       w->broker.results[p].entries[i].cmd >= 0;
         if (!w->broker.committed[p].set || !results)
             continue;
         trace(w, -1, p, -1, "expired", 0, 0, NULL);
@@ -161,6 +162,7 @@ static void strike(struct world *w, struct event *ev)
         return;
     case FAULT_WALL:
         in->wall_offset += between(w, -90000, 90000);
+        in->wall_set = true;
         trace(w, f->slot, -1, -1, "wall", in->wall_offset, 0, NULL);
         return;
     case FAULT_SLOW_BROKER:
@@ -285,6 +287,7 @@ static void world_init(struct world *w, uint64_t seed, struct schemas *ss, bool 
     if (chance(w, 700))
         walk_compact(w, NULL);
     plan_faults(w);
+    syncs_init(w);
 }
 
 static void world_fini(struct world *w)
@@ -293,6 +296,7 @@ static void world_fini(struct world *w)
         if (w->instances[i].alive)
             instance_kill(&w->instances[i]);
     broker_fini(w);
+    syncs_fini(w);
     mem_free(w->heap);
     mem_free(w->lines);
     mem_free(w->sends);
@@ -334,6 +338,7 @@ static bool all_ended(const struct world *w)
 static void be_calm(struct world *w)
 {
     w->calm = true;
+    w->calm_at = w->now;
     trace(w, -1, -1, -1, "calm", 0, 0, NULL);
     for (int i = 0; i < w->n_slots; i++) {
         struct instance *in = &w->instances[i];
@@ -343,6 +348,7 @@ static void be_calm(struct world *w)
     /* One of them is there in any case, also when it is just being stopped. */
     for (int i = 1; i < 8; i++)
         world_at(w, w->now + i * 30000, start_slot, &w->instances[0]);
+    syncs_calm(w);
 }
 
 /* A dead member's partitions find an owner, lines reach the end; then all stop in order.
@@ -350,6 +356,7 @@ static void be_calm(struct world *w)
 static void stop_all(struct world *w)
 {
     (void)run_until(w, w->now + STOP_MAX_MS, check_all_lines);
+    sync_rest(w, run_until);
     (void)run_until(w, w->now + 5000, NULL);
     w->over = true;
     for (int i = 0; i < w->n_slots && !w->failed; i++) {
@@ -415,6 +422,13 @@ static struct {
             {"walk.cancel", -1, 0},
             {"walk.end", CANCELLED, 0},
             {"walk.end", FAILED, 0},
+            {"sync.run", -1, 0},
+            {"sync.went on", -1, 0},
+            {"sync.again", -1, 0},
+            {"sync.end", SUCCEEDED, 0},
+            {"sync.end", FAILED, 0},
+            {"sync.end", CANCELLED, 0},
+            {"sync.gone", -1, 0},
             {"wall", -1, 0}};
 enum { N_SEEN = sizeof seen / sizeof seen[0], SEEN_SEEDS = 1000 };
 

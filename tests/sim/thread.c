@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "codec/records/result.h"
+#include "kafka/kafka.h"
 
 enum { SLICE_MS = 100, ASK_AGAIN_MS = 50, QUESTION_MAX_MS = 15000 };
 
@@ -181,11 +182,17 @@ static struct log *log_of(struct world *w, const struct kafka_output *out)
 {
     struct broker *b = &w->broker;
     if (strcmp(out->topic, RESULTS_TOPIC) == 0)
-        return &b->results[out->partition >= 0 ? out->partition : 0];
+        return &b->results[out->partition >= 0
+                               ? out->partition
+                               : kafka_partition_of(out->key, w->n_parts)];
     if (strcmp(out->topic, JOBS_TOPIC) == 0)
         return &b->jobs[out->partition];
     if (strcmp(out->topic, ITEMS_TOPIC) == 0)
         return &b->items;
+    if (strcmp(out->topic, CONTACTS_TOPIC) == 0)
+        return &b->contacts;
+    if (strcmp(out->topic, TAGS_TOPIC) == 0)
+        return &b->tags;
     if (strcmp(out->topic, DEAD_TOPIC) == 0)
         return &b->dead;
     if (strcmp(out->topic, REPLY_TOPIC) == 0)
@@ -223,6 +230,12 @@ static int answered_cmd(struct world *w, const struct kafka_output *out)
     return load_find(w, (int)part, offset);
 }
 
+static struct str copy(struct world *w, struct str s)
+{
+    return s.ptr == NULL ? s
+                         : (struct str){arena_strndup(&w->arena, s.ptr, s.len), s.len};
+}
+
 static struct sent_output describe(struct world *w, const struct kafka_output *out)
 {
     struct sent_output so = {.log = log_of(w, out),
@@ -232,14 +245,15 @@ static struct sent_output describe(struct world *w, const struct kafka_output *o
     so.unknown = so.log == NULL;
     so.dead = so.log == &w->broker.dead;
     so.job = strcmp(out->topic, JOBS_TOPIC) == 0;
-    bool kept = so.job || strcmp(out->topic, ITEMS_TOPIC) == 0;
-    if (kept && out->key.ptr != NULL)
-        so.key = (struct str){arena_strndup(&w->arena, out->key.ptr, out->key.len),
-                              out->key.len};
+    so.sync = 1 + syncs_find(w, so.job ? out->key : header_of(out, "source"));
+    bool kept = so.job || so.sync > 0 || strcmp(out->topic, ITEMS_TOPIC) == 0;
+    if (kept)
+        so.key = copy(w, out->key);
+    if (so.sync > 0)
+        so.command_id = copy(w, header_of(out, "command-id"));
     so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
-    if (out->value.ptr != NULL && (kept || strcmp(out->topic, RESULTS_TOPIC) == 0))
-        so.value = (struct str){arena_strndup(&w->arena, out->value.ptr, out->value.len),
-                                out->value.len};
+    if (kept || strcmp(out->topic, RESULTS_TOPIC) == 0)
+        so.value = copy(w, out->value);
     struct str outcome = header_of(out, "outcome");
     for (int i = 0; outcome.ptr != NULL && i < OUTCOMES; i++)
         if (str_is(outcome, outcome_names[i]))

@@ -85,6 +85,21 @@ static bool sent_before(const struct world *w, const struct send *s)
     return false;
 }
 
+/* Its call is of a former assignment of this process, which kept what came of it. */
+static bool was_kept(const struct world *w, const struct cmd *first, const struct send *s)
+{
+    bool kept = false;
+    for (size_t i = 0; i < w->n_sends; i++) {
+        const struct send *o = w->sends[i];
+        if (o->cmd != first->index || o->inst != s->inst || o->life != s->life)
+            continue;
+        if (o->owner == s->owner)
+            return false;
+        kept = true;
+    }
+    return kept && first->answer_owner == s->owner;
+}
+
 /* IN_DOUBT in memory already, and that is no answer for one who wants it sent again; or
  * itself one that may run twice. */
 static bool may_follow(const struct world *w, const struct cmd *c, const struct cmd *o)
@@ -114,9 +129,8 @@ void twins_send(struct world *w, const struct send *s)
     /* A refusal does not wait for the one that holds its id, and it is the first of
      * several that counts; nor does what was found armed, or was answered before the
      * partition went away and came back, and came later. */
-    bool orphan = first->first_owner < s->owner && first->answer_owner == s->owner;
     bool later = first->delivered_turn > c->delivered_turn &&
-                 (orphan || look_found_armed(first, s->inst, s->owner));
+                 (was_kept(w, first, s) || look_found_armed(first, s->inst, s->owner));
     if (later || first->outcome == REJECTED)
         return;
     if (!same_text(first, c))

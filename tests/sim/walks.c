@@ -36,7 +36,7 @@ static int rows_of(const struct world *w, const struct cmd *c, int gen, int page
     return h % 10 < 2 ? 0 : 1 + (int)(h / 10 % ROWS_MOST);
 }
 
-static int number_at(const char *text, const char *name, int none)
+int number_at(const char *text, const char *name, int none)
 {
     const char *at = text != NULL ? strstr(text, name) : NULL;
     int n = 0;
@@ -105,7 +105,7 @@ void walk_check_ask(struct world *w, const struct instance *in, int cmd,
     if (c->results > 0)
         broken(w, "of an ended list no page is asked for", in->slot, c->part, cmd,
                "page %d", page);
-    if (wk->gen >= 0 && (gen != wk->gen || page != wk->page))
+    if (wk->gen < 0 ? gen >= 0 : gen != wk->gen || page != wk->page)
         broken(w, "a list goes on from its newest record", in->slot, c->part, cmd,
                "page %d of walk %d, but %d of %d is next", page, gen, wk->page, wk->gen);
 }
@@ -210,9 +210,9 @@ void walk_result(struct world *w, int slot, struct cmd *c)
     trace(w, slot, c->part, c->index, "walk.end", c->outcome, wk->pages, NULL);
     if (wk->job && !wk->gone)
         broken(w, "with its result a job ends", slot, c->part, c->index, "no tombstone");
-    if (c->outcome == CANCELLED && !wk->cancel_asked)
+    if (c->outcome == CANCELLED && wk->cancelled_at < 0 && !wk->cancel_read)
         broken(w, "CANCELLED is what was asked for", slot, c->part, c->index,
-               "not asked");
+               "not asked, or not of this job");
     if (c->outcome != SUCCEEDED) {
         if (wk->txn_rows > 0)
             broken(w, "a list that fails brings no rows", slot, c->part, c->index, "%d",
@@ -230,22 +230,32 @@ void walk_result(struct world *w, int slot, struct cmd *c)
                wk->page, pages_of(w, c, gen));
 }
 
+/* The tombstone of the requests before it. */
+void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner)
+{
+    c->walk.uncancelled_by = owner;
+    if (e->serial > c->walk.cancelled_at)
+        c->walk.cancelled_at = -1;
+}
+
 void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
                  int64_t pages)
 {
     const struct walk *wk = &c->walk;
-    if (c->outcome == SUCCEEDED && (items != wk->items || pages != wk->pages))
+    bool counts = c->outcome == SUCCEEDED || wk->job;
+    if (counts && (items != wk->items || pages != wk->pages))
         broken(w, "a list's result counts what is durable", slot, c->part, c->index,
                "%lld items, %lld pages, not %lld, %lld", (long long)items,
                (long long)pages, (long long)wk->items, (long long)wk->pages);
 }
 
-/* A key whose newest record has a value. */
+/* A key whose newest record has a value; a sync's record stays. */
 static const struct entry *left_in(const struct log *log)
 {
     for (size_t i = 0; i < log->n; i++) {
         const struct entry *e = &log->entries[i];
-        bool last = e->state == ENTRY_COMMITTED && e->value.ptr != NULL;
+        bool last = e->state == ENTRY_COMMITTED && e->value.ptr != NULL &&
+                    (e->sync == 0 || memmem(e->key.ptr, e->key.len, "/cancel", 7));
         for (size_t j = i + 1; last && j < log->n; j++)
             last = log->entries[j].state != ENTRY_COMMITTED ||
                    !str_eq(log->entries[j].key, e->key);
@@ -296,10 +306,34 @@ void walk_cancel(struct world *w, struct event *ev)
     e.key = str_of(arena_printf(&w->arena, "%s/%d/%lld%s", COMMANDS_TOPIC, c->part,
                                 (long long)c->offset, JOB_CANCEL));
     e.value = STR_LIT("x");
-    c->walk.cancel_asked = true;
     trace(w, -1, c->part, c->index, "walk.cancel", 0, 0, NULL);
-    (void)log_append(w, &w->broker.jobs[part], e);
+    c->walk.cancelled_at = log_append(w, &w->broker.jobs[part], e)->serial;
     client_fetch_soon(w, JOBS + part);
+    if (chance(w, 300)) /* and once more */
+        world_at(w, w->now + between(w, 0, 5000), walk_cancel, c);
+}
+
+/* A record of the jobs topic is read. A request to cancel that has its tombstone is taken
+ * for one by nobody but who wrote that, and has not read so far yet. */
+void walk_cancel_read(struct world *w, const struct instance *in, const struct entry *e)
+{
+    if (e->value.ptr == NULL ||
+        memmem(e->key.ptr, e->key.len, JOB_CANCEL, strlen(JOB_CANCEL)) == NULL)
+        return;
+    if (e->sync > 0) {
+        sync_cancel_read(w, in, e);
+    } else if (e->cmd >= 0) {
+        struct walk *wk = &w->cmds[e->cmd].walk;
+        wk->cancel_read |= wk->job && (e->serial <= wk->cancelled_at ||
+                                       in->k.owner == wk->uncancelled_by);
+    }
+}
+
+bool walk_ends(const struct instance *in, const struct cmd *c)
+{
+    int part = JOBS + c->part % in->w->n_jobs_parts;
+    return c->walk.cancelled_at >= 0 || c->walk.cancel_read ||
+           in->w->durable[part].owner > in->k.owner;
 }
 
 /* Of each key only the newest record stays; what is not decided yet is not touched. */
@@ -310,11 +344,14 @@ void walk_compact(struct world *w, struct event *ev)
     for (int p = 0; p < w->n_jobs_parts; p++) {
         struct log *log = &w->broker.jobs[p];
         int64_t stable = log_stable(log);
-        for (int64_t i = 0; i < stable; i++)
-            for (int64_t j = i + 1; j < stable; j++)
-                if (log->entries[i].state == ENTRY_COMMITTED &&
-                    log->entries[j].state == ENTRY_COMMITTED &&
-                    str_eq(log->entries[i].key, log->entries[j].key))
-                    log->entries[i].state = ENTRY_GONE;
+        for (int64_t i = 0; i < stable; i++) {
+            struct entry *e = &log->entries[i];
+            int64_t j = e->state == ENTRY_COMMITTED ? i + 1 : stable;
+            while (j < stable && (log->entries[j].state != ENTRY_COMMITTED ||
+                                  !str_eq(e->key, log->entries[j].key)))
+                j++;
+            if (j < stable)
+                e->state = ENTRY_GONE;
+        }
     }
 }

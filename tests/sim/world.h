@@ -10,6 +10,8 @@
  * - peek.c: which command a request belongs to
  * - instance.c: processes: their turns, kill, stop, freeze
  * - load.c: the commands; walks.c: lists of many pages, and their judge
+ * - syncs.c: syncs, their settings and what Front shows to them; sync_rules.c: their
+ * judge
  * - checker.c: the promises; reading.c: the ledger's string; looks.c: what a look
  *   proves; twins.c: repeated ids
  * - sim.c: main: seeds, faults, the end */
@@ -41,6 +43,8 @@ enum {
 #define RESOURCES_PREFIX "front."
 #define ITEMS_TOPIC "front.messages"
 #define COMMENTS_TOPIC "front.comments"
+#define CONTACTS_TOPIC "front.contacts"
+#define TAGS_TOPIC "front.tags"
 #define DEAD_TOPIC "dead-letters"
 #define REPLY_TOPIC "reply-a"
 #define REPLY_SMALL_TOPIC "reply-small"
@@ -139,12 +143,15 @@ struct made {
 
 /* A list of many pages: the command's share of Front, and what of it is durable. */
 struct walk {
-    bool is_list, cancel_asked;
-    int max_items;  /* -1: all */
-    int front_gen;  /* page tokens of earlier walks are refused */
-    bool job, gone; /* it goes on as a job; whose tombstone is durable */
-    int gen, page;  /* of the next page; gen -1: of any walk */
-    int rows;       /* of this walk */
+    bool is_list;
+    int64_t cancelled_at;    /* serial of the request to cancel it; -1: none is left */
+    bool cancel_read;        /* one was since it is a job: perhaps late */
+    uint64_t uncancelled_by; /* who wrote the newest tombstone of such requests */
+    int max_items;           /* -1: all */
+    int front_gen;           /* page tokens of earlier walks are refused */
+    bool job, gone;          /* it goes on as a job; whose tombstone is durable */
+    int gen, page;           /* of the next page; gen -1: of any walk */
+    int rows;                /* of this walk */
     int64_t items, pages, restarts, seq;
     uint64_t owner;                  /* who wrote the last page */
     int txn_gen, txn_page, txn_rows; /* of the transaction that is judged */
@@ -215,7 +222,9 @@ struct entry {
     int txn;          /* whose transaction; -1: none */
     int64_t epoch;    /* and which */
     int64_t serial;
-    struct str key; /* jobs */
+    struct str key;        /* jobs */
+    int sync;              /* whose it is, plus 1; 0: no sync's */
+    struct str command_id; /* of a sync's row */
 };
 struct log {
     const char *topic;
@@ -238,7 +247,7 @@ struct txn {
     struct pending_offset offsets[ALL_PARTS];
     int n_offsets;
     bool pending; /* its offsets are not decided yet */
-    struct log *touched[3 * PARTS_MAX + 6];
+    struct log *touched[3 * PARTS_MAX + 8];
     int n_touched, markers_left;
     int inst, life; /* who opened it */
     int64_t handed; /* when the tick was handed over */
@@ -265,7 +274,7 @@ struct group {
 
 struct broker {
     struct log commands[PARTS_MAX], results[PARTS_MAX], jobs[PARTS_MAX];
-    struct log items, comments, dead, reply, reply_small;
+    struct log items, comments, contacts, tags, dead, reply, reply_small;
     struct txn txns[SLOTS_MAX];
     int64_t next_serial;
     uint64_t next_offset_serial, next_owner;
@@ -307,7 +316,8 @@ struct sent_output {
     int cmd, outcome;
     bool reply, dead, job, unknown;
     size_t size;
-    struct str value, key;
+    struct str value, key, command_id;
+    int sync; /* plus 1 */
 };
 
 /* A request to the broker and its answer. */
@@ -468,6 +478,7 @@ struct instance {
     int64_t deaf_until;
     bool was_deaf; /* in this life */
     int64_t clock_base, mono_lag, wall_offset;
+    bool wall_set; /* its clock, in this life */
     int64_t stopped_at, stop_deadline;
     int terms;       /* SIGTERMs so far */
     int64_t durable; /* results and dead letters of this life */
@@ -513,7 +524,8 @@ int load_number(const char *text);                              /* "cnv_17..." -
 enum peek {
     PEEK_OWN,
     PEEK_LOOK, /* it looks for what a lost request of that command made */
-    PEEK_PAGE  /* a page of its list, not the first */
+    PEEK_PAGE, /* a page of its list, not the first */
+    PEEK_SYNC  /* a page of a sync: that one's number */
 };
 int peek_command(const struct world *w, const struct http_call *call, enum peek *what);
 
@@ -527,7 +539,38 @@ void walk_print(const struct world *w, int thing, const struct shown_page *sp,
 void walk_check_ask(struct world *w, const struct instance *in, int cmd,
                     const char *query);
 void walk_cancel(struct world *w, struct event *ev);
+void walk_cancel_read(struct world *w, const struct instance *in, const struct entry *e);
+/* Somebody asked to cancel it, or somebody else runs it: its call is waited for no more.
+ */
+bool walk_ends(const struct instance *in, const struct cmd *c);
 void walk_compact(struct world *w, struct event *ev);
+/* The number behind the first `name` in the text. */
+int number_at(const char *text, const char *name, int none);
+
+/* --- syncs.c, sync_rules.c --- */
+
+/* A request for a page, as it left. */
+struct sync_ask {
+    int sync, settings;
+    const char *path, *query;
+};
+void syncs_init(struct world *w);
+void syncs_fini(struct world *w);
+void syncs_calm(struct world *w); /* the settings do not change any more */
+void syncs_start(struct world *w, struct instance *in); /* its options */
+int syncs_find(const struct world *w, struct str key);  /* of a record or a run; -1 */
+struct sync_ask syncs_asked(struct world *w, const struct instance *in, int sync,
+                            const char *path, const char *query);
+int syncs_ask(struct world *w, const struct sync_ask *ask, bool forget);
+void syncs_print(struct world *w, int page, struct buf *out);
+int sync_token(const char *text); /* the page that "page_token=" names; 0: none */
+void sync_cancel_read(struct world *w, const struct instance *in, const struct entry *e);
+bool sync_ends(const struct instance *in, int sync); /* as walk_ends */
+void sync_check_ask(struct world *w, const struct instance *in,
+                    const struct sync_ask *ask);
+/* Lets time pass until then, or until it is true; false: it is not. */
+typedef bool wait_fn(struct world *w, int64_t until, bool (*done)(const struct world *));
+void sync_rest(struct world *w, wait_fn *wait);
 
 /* --- lists.c --- */
 
@@ -607,7 +650,8 @@ struct world {
     int64_t faults_end, slow_broker_until, bad_front_until, unauthorized_until;
     bool big_answers;
     bool calm, over; /* no more faults; no more starts */
-    int64_t limit;   /* Front's quota */
+    int64_t calm_at;
+    int64_t limit; /* Front's quota */
     enum in_doubt_policy policy;
     int64_t dedupe_entries;
     int twins; /* per mille of the commands that say what another said */
@@ -616,6 +660,7 @@ struct world {
     struct instance instances[SLOTS_MAX];
     struct cmd *cmds;
     int n_cmds;
+    struct syncs *syncs; /* NULL: the settings have none */
     struct send **sends;
     size_t n_sends, cap_sends;
     uint64_t max_owner_sent[PARTS_MAX];

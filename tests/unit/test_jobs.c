@@ -360,6 +360,31 @@ static void a_cancelled_list_gets_its_result_and_both_tombstones(void **state)
     end(p);
 }
 
+/* Also one that comes while the tombstone of another is on its way. */
+static void each_request_to_cancel_nothing_goes(void **state)
+{
+    static const bool committed_before[] = {false, true};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct play *p = begin();
+        job_came(p, 0, "commands/0/0/cancel", STR_LIT("x"));
+        assert_int_equal(p->tick->n_outputs, 1);
+        if (committed_before[i])
+            end_tick(p, TICK_COMMITTED);
+        job_came(p, 1, "commands/0/0/cancel", STR_LIT("x"));
+        if (!committed_before[i])
+            end_tick(p, TICK_COMMITTED);
+        turn(p);
+        assert_int_equal(p->tick->n_outputs, 1);
+        assert_true(str_is(output(p, 0)->key, "commands/0/0/cancel"));
+        assert_null(output(p, 0)->value.ptr);
+        end_tick(p, TICK_COMMITTED);
+        turn(p);
+        assert_null(p->tick);
+        end(p);
+    }
+}
+
 static void after_a_fenced_producer_the_log_says_what_was_committed(void **state)
 {
     (void)state;
@@ -491,6 +516,7 @@ int main(void)
         TEST(what_cannot_be_read_stops_the_partition_or_is_passed_over),
         TEST(jobs_of_another_connector_are_left_alone),
         TEST(a_cancelled_list_gets_its_result_and_both_tombstones),
+        TEST(each_request_to_cancel_nothing_goes),
         TEST(after_a_fenced_producer_the_log_says_what_was_committed),
         TEST(without_a_topic_for_its_rows_a_list_costs_no_request),
         TEST(a_list_of_three_hours_never_holds_the_line),

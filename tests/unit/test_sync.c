@@ -586,6 +586,25 @@ static void a_cancel_that_is_late_only_goes(void **state)
     end(p);
 }
 
+/* That comes while the tombstone of another is on its way, and may lie behind it. */
+static void a_second_cancel_only_goes_too(void **state)
+{
+    struct play *p = play_of_sync();
+    (void)state;
+    first_start(p);
+    job_came(p, 0, "sync/people/cancel", STR_LIT("x"));
+    assert_int_equal(p->tick->n_outputs, 3);
+    assert_true(answer(p, 200, "{}"));
+    job_came(p, 1, "sync/people/cancel", STR_LIT("x"));
+    end_tick(p, TICK_COMMITTED);
+    turn(p);
+    assert_int_equal(p->tick->n_outputs, 2);
+    assert_true(str_is(left(p, 0).state, "waiting"));
+    assert_true(str_is(output(p, 1)->key, "sync/people/cancel"));
+    assert_null(output(p, 1)->value.ptr);
+    end(p);
+}
+
 static void a_sync_of_another_group_is_left_alone(void **state)
 {
     struct play *p = play_of_sync();
@@ -748,6 +767,7 @@ int main(void)
         TEST(a_cancel_ends_the_run_only),
         TEST(a_cancel_between_two_runs_only_goes),
         TEST(a_cancel_that_is_late_only_goes),
+        TEST(a_second_cancel_only_goes_too),
         TEST(a_sync_of_another_group_is_left_alone),
         TEST(a_sync_of_another_partition_is_not_run_here),
         TEST(a_newer_record_of_somebody_else_stops_the_partition),
