@@ -7,6 +7,8 @@ import itertools
 import subprocess
 import time
 
+import confluent_kafka
+
 import stage
 
 # What Front does to a call, by operation: chance, then the fault. Executed and lost, not
@@ -51,7 +53,8 @@ KINDS = {"patch": 24, "comment": 37, "twin": 3, "reply": 10, "get": 16, "contact
 LISTS = {"list-contacts": "contacts", "list-tags": "tags", "list-conversations": "conversations"}
 LIMITS = 5, 5, 10, 25
 MOST, CANCELLED = 0.3, 0.25  # how many of the lists have max_items, are asked to end
-CANCEL_S = 2  # at the latest after the command was sent
+EARLY = 0.2  # how many of those soon after the command, when few have begun; else as a job
+EARLY_S, CANCEL_S = 2, 0.8  # at the latest after that
 TOOL_S = 60  # for a run of the command line
 
 
@@ -75,6 +78,7 @@ class Traffic:
         self.commands, self.next_of = [], [0] * keys
         self.due = time.monotonic()
         self.cancels, self.tools, self.order = [], [], itertools.count()
+        self.unbegun, self.begun, self.jobs = [], set(), None
         self.amiss = []  # what the command line did that it should not
 
     def turn(self):
@@ -83,6 +87,7 @@ class Traffic:
             self.due += 1 / self.rate
             if len(self.commands) - len(self.stage.by_id) < self.ahead:
                 self.send()
+        self.look_for_jobs()
         while self.cancels and self.cancels[0][0] <= now:
             self.cancel(*heapq.heappop(self.cancels)[2:])
         self.tools = [tool for tool in self.tools if not self.ended(*tool)]
@@ -137,8 +142,11 @@ class Traffic:
                        ascending="sort_order" in params, cancel=None)
         if kind == "list" and self.random.random() < CANCELLED:
             command["cancel"] = self.random.choice(("record", "tool"))
-            at = time.monotonic() + self.random.uniform(0, CANCEL_S)
-            heapq.heappush(self.cancels, (at, next(self.order), command))
+            early, part = self.random.random() < EARLY, self.random.random()
+            if early:
+                self.cancel_in(part * EARLY_S, command)
+            else:
+                self.unbegun.append((command, part * CANCEL_S))
 
     def name(self, key, kind):
         return f"{key}-{self.next_of[key]}-{kind}"
@@ -155,15 +163,37 @@ class Traffic:
 
     # --- asking lists to end ---
 
+    def look_for_jobs(self):
+        """Those that are to be asked to end are so when their record is seen."""
+        if not self.jobs:
+            self.jobs = confluent_kafka.Consumer({
+                "bootstrap.servers": self.stage.bootstrap, "group.id": "chaos-jobs",
+                "isolation.level": "read_committed", "enable.auto.commit": False,
+                "log_level": 0})
+            self.jobs.assign([confluent_kafka.TopicPartition(self.stage.jobs_topic, p, 0)
+                              for p in range(self.stage.partitions)])
+        self.begun |= {m.key().decode() for m in self.jobs.consume(1000, 0) if not m.error()}
+        for entry in list(self.unbegun):
+            command, delay_s = entry
+            if command["place"] and self.job(command) in self.begun:
+                self.unbegun.remove(entry)
+                self.cancel_in(delay_s, command)
+
+    def job(self, command):
+        partition, offset = command["place"][0]
+        return f"{self.stage.commands}/{partition}/{offset}"
+
+    def cancel_in(self, delay_s, command):
+        heapq.heappush(self.cancels, (time.monotonic() + delay_s, next(self.order), command))
+
     def cancel(self, command):
         if not command["place"]:  # not acknowledged yet
-            heapq.heappush(self.cancels, (time.monotonic() + 0.5, next(self.order), command))
+            self.cancel_in(0.5, command)
             return
-        partition, offset = command["place"][0]
-        job = f"{self.stage.commands}/{partition}/{offset}"
+        job = self.job(command)
         if command["cancel"] == "record":
             self.stage.producer.produce(self.stage.jobs_topic, b"chaos", f"{job}/cancel",
-                                        partition=partition)
+                                        partition=command["place"][0][0])
             return
         conf = self.stage.connectors[0].conf
         tool = subprocess.Popen(
@@ -186,6 +216,7 @@ class Traffic:
     def finish(self):
         """What is still to be asked is asked, and the command line has ended."""
         self.stage.flush()
+        self.jobs.close()
         while self.cancels or self.tools:
             while self.cancels and self.cancels[0][2]["place"]:
                 self.cancel(heapq.heappop(self.cancels)[2])

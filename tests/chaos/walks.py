@@ -12,7 +12,7 @@ import re
 
 # Pages that may still come after a request to cancel is in the log: its owner reads that log
 # beside its work, and the page that is under way goes first.
-LATE_PAGES = 20
+LATE_PAGES = 10
 # What may make a page's call come again: its owner is gone, or was evicted, before the page was
 # committed; and one that was stopped makes a last call when it goes on, before it learns that it
 # has no partitions any more. Without any of these each page is called once.
@@ -59,6 +59,8 @@ def judge(result, items, wanted, limit, refused):
     twice = [i for i, n in times.items() if n > 1 + refused]
     if twice:
         yield f"{len(twice)} items came more than {1 + refused} time(s), as {twice[:5]}"
+    if not refused:
+        yield from in_order(items, wanted)
     if result["outcome"] != "SUCCEEDED":
         wanted = wanted[:len(times)]
         if limit and len(times) % limit:
@@ -67,8 +69,6 @@ def judge(result, items, wanted, limit, refused):
     if missing:
         yield (f"{result['outcome']}, but {len(missing)} of {len(wanted)} items did not come, as "
                f"{sorted(missing)[:5]}")
-    if not refused:
-        yield from in_order(items, wanted)
     if not refused and limit and not missing:
         pages = math.ceil(len(wanted) / limit)
         if (result["pages"] or 0) != pages:
