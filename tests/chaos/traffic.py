@@ -54,7 +54,7 @@ LISTS = {"list-contacts": "contacts", "list-tags": "tags", "list-conversations":
 LIMITS = 5, 5, 10, 25
 MOST, CANCELLED = 0.3, 0.25  # how many of the lists have max_items, are asked to end
 EARLY = 0.2  # how many of those soon after the command, when few have begun; else as a job
-EARLY_S, CANCEL_S = 2, 0.8  # at the latest after that
+EARLY_S, CANCEL_S = 2, 0.4  # at the latest after that
 TOOL_S = 60  # for a run of the command line
 
 
@@ -127,21 +127,22 @@ class Traffic:
         """Some are asked to end, with a record or by the command line: in time or not."""
         name = self.name(key, kind)
         operation = self.random.choice(list(LISTS))
-        limit, most = self.random.choice(LIMITS), None
+        limit, most, cancel = self.random.choice(LIMITS), None, None
+        if kind == "page":
+            most = self.random.randint(1, limit)
+        elif self.random.random() < CANCELLED:
+            limit, cancel = LIMITS[0], self.random.choice(("record", "tool"))
+        elif self.random.random() < MOST:
+            most = self.random.randint(limit + 1, 4 * limit)
         params = {"sort_by": name, "limit": str(limit)}
         if self.random.random() < 0.5:
             params["sort_order"] = "asc"
-        if kind == "page":
-            most = self.random.randint(1, limit)
-        elif self.random.random() < MOST:
-            most = self.random.randint(limit + 1, 4 * limit)
         if most:
             params["max_items"] = str(most)
         command = self.put(key, kind, name, name, operation, params, None)
         command.update(rows=LISTS[operation], limit=limit, most=most,
-                       ascending="sort_order" in params, cancel=None)
-        if kind == "list" and self.random.random() < CANCELLED:
-            command["cancel"] = self.random.choice(("record", "tool"))
+                       ascending="sort_order" in params, cancel=cancel)
+        if cancel:
             early, part = self.random.random() < EARLY, self.random.random()
             if early:
                 self.cancel_in(part * EARLY_S, command)

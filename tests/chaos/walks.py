@@ -12,11 +12,12 @@ import re
 
 # Pages that may still come after a request to cancel is in the log: its owner reads that log
 # beside its work, and the page that is under way goes first.
-LATE_PAGES = 10
+LATE_PAGES = 5
 # What may make a page's call come again: its owner is gone, or was evicted, before the page was
 # committed; and one that was stopped makes a last call when it goes on, before it learns that it
 # has no partitions any more. Without any of these each page is called once.
 REASONS = re.compile(r"kill -9|SIGSTOP|SIGCONT|SIGTERM")
+CLOCKS_MS = 5  # between the journal's clock and that of a result; a commit takes longer
 AROUND_S = 1  # between a trouble and what is noted of a list
 
 
@@ -143,27 +144,29 @@ def job_key(facts, command):
 
 
 def pages_are_called_once(facts):
-    """Calls that Front answered whole: not more than pages, and one for each trouble of the
-    list's time that can lose an answer."""
+    """Calls that Front answered whole: not more than pages, one for each trouble of the list's
+    time that can lose an answer, and one that its cancelling broke off."""
     for command, result, _ in lists(facts):
         calls = facts.calls[command["text"]]
         if not calls:
             continue
         reasons = troubles(facts, calls[0]["at_ms"] / 1000, result["finished_at"] / 1000)
         whole = answered(calls)
-        allowed = (result["pages"] or 0) + reasons
+        broken_off = result["outcome"] == "CANCELLED"
+        allowed = (result["pages"] or 0) + reasons + broken_off
         if len(whole) > allowed:
             yield command["name"], (f"{len(whole)} calls for {result['pages']} pages, with "
                                     f"{reasons} troubles in its time")
     for name, runs in runs_of(facts).items():
-        calls = facts.calls_of_sync[name]
-        pages = sum(run["pages"] for run in runs)
-        rest = newest(facts).get(f"sync/{name}", {"record": None})["record"]
-        if rest and rest["state"] == "running":
-            pages += rest["pages"]
-        allowed = pages + troubles(facts, 0, math.inf)
-        if len(answered(calls)) > allowed:
-            yield None, f"sync {name}: {len(answered(calls))} calls for {pages} pages"
+        since = 0
+        for run in runs:
+            until = run["finished_at"] + CLOCKS_MS
+            whole = answered([c for c in facts.calls_of_sync[name] if since < c["at_ms"] <= until])
+            reasons = troubles(facts, since / 1000, until / 1000)
+            if len(whole) > run["pages"] + reasons:
+                yield None, (f"run {run['command_id']}: {len(whole)} calls for {run['pages']} "
+                             f"pages, with {reasons} troubles in its time")
+            since = until
 
 
 def answered(calls):
