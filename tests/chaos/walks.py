@@ -12,7 +12,7 @@ import re
 
 # Pages that may still come after a request to cancel is in the log: its owner reads that log
 # beside its work, and the page that is under way goes first.
-LATE_PAGES = 5
+LATE_PAGES = 10
 # What may make a page's call come again: its owner is gone, or was evicted, before the page was
 # committed; and one that was stopped makes a last call when it goes on, before it learns that it
 # has no partitions any more. Without any of these each page is called once.
