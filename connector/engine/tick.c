@@ -239,7 +239,8 @@ static void add_outputs(struct engine *en, struct tick_owner owner,
     }
     for (size_t i = 0; i < n; i++) {
         en->tick_owner[tick->n_outputs] = owner;
-        tick->outputs[tick->n_outputs++] = outputs[i];
+        tick->outputs[tick->n_outputs] = outputs[i];
+        tick->outputs[tick->n_outputs++].last = outputs[i].topic == en->jobs_topic;
     }
 }
 

@@ -68,6 +68,7 @@ static void keep_parts(struct consumer *c, const rd_kafka_topic_partition_list_t
 static void show_parts(struct consumer *c, enum kafka_event_type type,
                        struct kafka_event *ev);
 static void drop_stamp(struct consumer *c);
+static void resume_all(struct consumer *c);
 static bool group_is_checked(const rd_kafka_consumer_group_metadata_t *group);
 
 struct stamp *stamp_hold(struct stamp *s)
@@ -262,10 +263,23 @@ void consumer_unassign(struct consumer *c, int64_t assignment)
     c->n_parts = 0;
     if (c->state == CONSUMER_FENCED)
         return;
+    resume_all(c);
     code = rd_kafka_assign(c->own->rk, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         log_warn("kafka.unassign", "assignment %lld: %s", (long long)assignment,
                  rd_kafka_err2str(code));
+}
+
+/* The library keeps a pause beyond its assignment: a partition that came again would not
+ * be fetched (test_exactly_once.py, Paused). */
+static void resume_all(struct consumer *c)
+{
+    rd_kafka_topic_partition_list_t *list = NULL;
+
+    if (rd_kafka_assignment(c->own->rk, &list) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return; /* it closes: nothing comes again */
+    (void)rd_kafka_resume_partitions(c->own->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 void consumer_pause(struct consumer *c, struct kafka_partition at, bool pause)

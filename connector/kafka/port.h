@@ -44,6 +44,8 @@ struct kafka_output {
     struct kafka_header *headers;
     size_t n_headers;
     int64_t timestamp_ms; /* 0: now */
+    bool last; /* says of others that they are there: without transactions it is written
+                  when they are acknowledged */
 };
 
 struct kafka_offset {

@@ -86,6 +86,7 @@ static enum tick_end abort_tick(struct attempt *a);
 static enum tick_end renew(struct attempt *a, enum tick_end end);
 static enum verdict run(struct attempt *a, const char *name, txn_call *call);
 static enum verdict produce_all(struct attempt *a);
+static enum verdict produce(struct attempt *a, bool last);
 static rd_kafka_resp_err_t produce_one(struct producer *p, const struct kafka_output *out,
                                        size_t i);
 static void find_culprit(struct attempt *a);
@@ -93,6 +94,7 @@ static bool topic_takes(struct producer *p, const struct kafka_output *out);
 static void note_fence(struct attempt *a);
 
 static enum tick_end tick_acknowledged(struct attempt *a);
+static enum tick_end acknowledge(struct attempt *a, bool last);
 static enum tick_end commit_offsets(struct attempt *a);
 static rd_kafka_resp_err_t commit_once(struct attempt *a);
 static rd_kafka_topic_partition_list_t *offsets_of(const struct kafka_tick *tick);
@@ -489,6 +491,13 @@ static enum verdict run(struct attempt *a, const char *name, txn_call *call)
 
 static enum verdict produce_all(struct attempt *a)
 {
+    enum verdict v = produce(a, false);
+
+    return v == GO_ON ? produce(a, true) : v;
+}
+
+static enum verdict produce(struct attempt *a, bool last)
+{
     struct producer *p = a->p;
     const struct kafka_tick *tick = a->tick;
     char text[100];
@@ -497,6 +506,8 @@ static enum verdict produce_all(struct attempt *a)
     for (i = 0; i < tick->n_outputs; i++) {
         const struct kafka_output *out = &tick->outputs[i];
 
+        if (out->last != last)
+            continue;
         a->code = produce_one(p, out, i);
         if (a->code == RD_KAFKA_RESP_ERR_NO_ERROR)
             continue;
@@ -603,11 +614,23 @@ static void note_fence(struct attempt *a)
 
 /* --- at least once --- */
 
+/* What is last must not be there without the rest: whoever reads it after our death would
+ * take the rest for written. */
 static enum tick_end tick_acknowledged(struct attempt *a)
+{
+    enum tick_end end = acknowledge(a, false);
+
+    if (end == TICK_RUNNING)
+        end = acknowledge(a, true);
+    return end == TICK_RUNNING ? commit_offsets(a) : end;
+}
+
+/* RUNNING: all of them are. */
+static enum tick_end acknowledge(struct attempt *a, bool last)
 {
     struct producer *p = a->p;
     struct reports *r = &p->reports;
-    enum verdict v = produce_all(a);
+    enum verdict v = produce(a, last);
     char text[160];
 
     watch_begin(p->watch, "flush");
@@ -631,7 +654,7 @@ static enum tick_end tick_acknowledged(struct attempt *a)
     }
     if (atomic_load(&p->watch->stop))
         return TICK_UNKNOWN;
-    return commit_offsets(a);
+    return TICK_RUNNING;
 }
 
 static enum tick_end commit_offsets(struct attempt *a)

@@ -5,6 +5,7 @@ runs against front-sandbox, which loses some of its answers; then all that came 
 
 A run leaves its facts in build/chaos/SEED: `checker.py FOLDER` judges them again."""
 
+import collections
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
+import avro  # noqa: E402
 import checker  # noqa: E402
 import stage  # noqa: E402
 import traffic  # noqa: E402
@@ -23,12 +25,21 @@ import trouble  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 
 KEYS, PARTITIONS, INSTANCES = 48, 6, 3
+ROWS = 150  # of each collection that is listed
 RATE, AHEAD = 40, 1500
 # From the last kill to the last answer: leases of 12 s, looks 10 s apart, all of it again when
 # what was sent again is lost again; and the backlog.
 SETTLE_S = 240
+READ_S = 300  # a whole topic
+REST_S = 60  # then: runs of each sync, and no list in the jobs topic
 SETTINGS = {"in.doubt": "probe", "front.timeout.ms": 1000, "retry.backoff.ms": 100,
             "shutdown.drain.ms": 5000}
+# The first one follows what the traffic changes.
+SYNCS = {
+    "people": {"operation": "list-contacts", "every.ms": 3000, "cursor": "updated_after",
+               "overlap.ms": 1000, "params.limit": 20, "params.sort_by": "sync-people"},
+    "labels": {"operation": "list-tags", "every.ms": 5000, "params.limit": 20,
+               "params.sort_by": "sync-labels"}}
 
 
 class Chaos:
@@ -48,11 +59,15 @@ class Chaos:
         if self.cluster:
             self.cluster.start()
         chance = random.Random(self.seed)
-        sandbox = Sandbox("--fill", str(KEYS), "--seed", str(self.seed % 1000 + 1), "--journal",
+        sandbox = Sandbox("--fill", str(ROWS), "--seed", str(self.seed % 1000 + 1), "--journal",
                           "1000000", "--max-objects", "1000000", "--hold-ms", "5000")
         self.stage = stage.Stage(sandbox, PARTITIONS,
-                                 bootstrap=self.cluster and self.cluster.bootstrap, **SETTINGS)
+                                 bootstrap=self.cluster and self.cluster.bootstrap, **SETTINGS,
+                                 **{f"sync.{name}.{key}": value for name, keys in SYNCS.items()
+                                    for key, value in keys.items()})
         self.sandbox = sandbox
+        for rows in set(traffic.LISTS.values()):
+            self.stage.create(self.stage.items_topic(rows), {"cleanup.policy": "compact"})
         sandbox.ask("/me")  # the journal counts from the sandbox's start: this ties the clocks
         self.zero_ms = time.time() * 1000 - sandbox.requests()[0]["t_ms"]
         sandbox.ask("/_sandbox/faults", traffic.faults())
@@ -77,13 +92,44 @@ class Chaos:
 
     def settle(self):
         """Waits for the rest, and for the counters of those that live; what was amiss."""
-        amiss = []
-        for what in (lambda: self.stage.settle(SETTLE_S), self.stage.check_counters):
+        amiss = self.traffic.amiss
+        for what in (self.traffic.finish, lambda: self.stage.settle(SETTLE_S),
+                     self.sync_again, self.rest, self.stage.check_counters, self.end):
             try:
                 what()
             except AssertionError as e:
                 amiss.append(str(e))
         return amiss
+
+    def runs(self):
+        return [r for r in self.stage.results() if r.source_topic is None]
+
+    def sync_again(self):
+        """Two more runs of each: the second began after all that was changed."""
+        def counted():
+            self.stage.read(0.2)
+            return collections.Counter(r.command_id.rpartition("/")[0] for r in self.runs())
+
+        before = counted()
+        stage.wait_for("two more runs of each sync", lambda: all(
+            counted()[f"sync/{name}"] >= before[f"sync/{name}"] + 2 for name in SYNCS), REST_S)
+
+    def rest(self):
+        """What was asked for too late or too early gets its tombstone as well."""
+        def live():
+            newest = {m.key(): m.value() for m in self.stage.scan(self.stage.jobs_topic)}
+            return {key for key, value in newest.items() if value is not None}
+
+        wanted = {f"sync/{name}".encode() for name in SYNCS}
+        stage.wait_for("rest of the jobs topic", lambda: live() == wanted, REST_S, 0.5)
+
+    def end(self):
+        """All at once, so that what is read then does not change any more."""
+        codes = [connector.terminate() for connector in self.stage.connectors]
+        if any(codes):
+            raise AssertionError(f"SIGTERM at the end: {codes}")
+        while self.stage.read(0.5):
+            pass
 
     def save(self, amiss):
         """All that the judge needs, in one folder."""
@@ -95,6 +141,8 @@ class Chaos:
             path = f"/conversations/cnv_{n}"
             comments[f"cnv_{n}"] = self.rows(f"{path}/comments")
             messages[f"cnv_{n}"] = self.rows(f"{path}/messages?limit=100")
+        listed = {rows: [row["id"] for row in self.rows(
+            f"/{rows}?limit=100&sort_order=asc")] for rows in set(traffic.LISTS.values())}
         for command in self.traffic.commands:
             command["place"] = command["place"][0] if command["place"] else None
         for connector, instance in zip(self.stage.connectors, self.trouble.instances):
@@ -104,12 +152,51 @@ class Chaos:
             "seconds": time.monotonic() - self.began, "zero_ms": self.zero_ms, "amiss": amiss,
             "counts": self.trouble.counts, "trouble": self.trouble.lines,
             "ends": self.trouble.ends, "commands": self.traffic.commands,
-            "results": [{**r.fields, "partition": r.partition, "offset": r.offset,
-                         "response": None} for r in self.stage.results()],
+            "results": [self.row(r) for r in self.stage.results() if r.source_topic],
+            "runs": [self.row(r) for r in self.runs()], "syncs": {
+                name: {**keys, "rows": traffic.LISTS[keys["operation"]]}
+                for name, keys in SYNCS.items()},
+            "collections": listed, "items": self.items(), "jobs": self.jobs(),
+            "commands_topic": self.stage.commands,
             "dead_letters": len(self.stage.dead_letters()),
             "journal": self.sandbox.requests(), "comments": comments, "messages": messages}
         (self.folder / "facts.json").write_text(json.dumps(
             facts, default=lambda moment: moment.timestamp() * 1000))
+
+    @staticmethod
+    def row(result):
+        return {**result.fields, "partition": result.partition, "offset": result.offset,
+                "timestamp": result.timestamp, "response": None}
+
+    def items(self):
+        """By command_id what its list produced, in the order of each partition."""
+        items = collections.defaultdict(list)
+        for rows in sorted(set(traffic.LISTS.values())):
+            for message in self.stage.scan(self.stage.items_topic(rows), READ_S):
+                note = None
+                if rows == "contacts":
+                    fields = avro.decode("resources/Contact", message.value())["custom_fields"]
+                    note = json.loads(fields or "{}").get("Note")
+                items[dict(message.headers())["command-id"].decode()].append({
+                    "rows": rows, "id": message.key().decode(), "note": note,
+                    "partition": message.partition(), "offset": message.offset(),
+                    "timestamp": message.timestamp()[1]})
+        return items
+
+    def jobs(self):
+        """The jobs topic, record by record."""
+        def row(message):
+            record = message.value()
+            if record and not message.key().endswith(b"/cancel"):
+                fields = avro.decode("records/Job", record)
+                record = {name: fields[name] for name in ("kind", "state", "command_id", "pages",
+                                                          "items", "seq", "restarts")}
+            else:
+                record = record and record.decode()
+            return {"key": message.key().decode(), "partition": message.partition(),
+                    "offset": message.offset(), "record": record}
+
+        return [row(m) for m in self.stage.scan(self.stage.jobs_topic, READ_S)]
 
     def rows(self, path):
         rows = []

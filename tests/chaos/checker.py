@@ -11,6 +11,9 @@ import json
 import pathlib
 import re
 import sys
+import urllib.parse
+
+import walks
 
 SHOWN = 8  # violations told in full
 AROUND_S = 1.5  # log lines shown before and after a call or result
@@ -45,11 +48,14 @@ class Facts:
         for command in self.commands:
             self.of_text[command["text"]].append(command)
         self.calls = collections.defaultdict(list)
+        self.calls_of_sync = collections.defaultdict(list)
         for call in self.journal:
             call["at_ms"] = self.zero_ms + call["t_ms"]
             text = text_of(call)
             if text in self.of_text:
                 self.calls[text].append(call)
+            elif text and text.startswith("sync-"):
+                self.calls_of_sync[text.removeprefix("sync-")].append(call)
         self.results.sort(key=lambda r: (r["partition"], r["offset"]))
         self.by_place = collections.defaultdict(list)
         for result in self.results:
@@ -92,8 +98,9 @@ class Facts:
 
 def text_of(call):
     """The text that a command put into its call."""
-    if call["query"].startswith("marker="):
-        return call["query"].partition("=")[2]
+    if call["method"] == "GET":
+        query = dict(urllib.parse.parse_qsl(call["query"]))
+        return query.get("marker") or query.get("sort_by")
     body = call["body"]
     if not isinstance(body, dict):
         return None
@@ -181,16 +188,21 @@ def unnamed(facts, command, result):
 
 
 def keys_in_order(facts):
-    """Per key the results, and the first executions, are in the order of the commands."""
-    last = {}
+    """Per key the results, and the first executions, are in the order of the commands. A list of
+    many pages frees its key after the first: its result may come later."""
+    order, last = collections.defaultdict(list), {}
+    for command in facts.commands:
+        if command["kind"] != "list":
+            order[command["key"]].append(command["number"])
     for result in facts.results:
         command = facts.by_name.get(result["command_id"])
-        if not command:
+        if not command or command["kind"] == "list":
             continue
         key, number = command["key"], command["number"]
-        if number != last.get(key, -1) + 1:
-            yield command["name"], f"its result follows that of number {last.get(key, -1)}"
-        last[key] = number
+        n = last.get(key, -1) + 1
+        if n >= len(order[key]) or number != order[key][n]:
+            yield command["name"], f"its result is number {n} of its key"
+        last[key] = n
     first = collections.defaultdict(list)
     for commands in facts.of_text.values():
         done = facts.executions(commands[0])
@@ -208,14 +220,18 @@ def keys_in_order(facts):
 
 def failures_are_explained(facts):
     """FAILED only after a refusal that Front was told to give, or as many lost attempts as are
-    allowed; a refused POST was not executed. Nothing is rejected, expired or cancelled."""
+    allowed, of a list on one page; a refused POST was not executed. Nothing is rejected or
+    expired, nothing but lists cancelled."""
     for result in facts.results:
         command = facts.by_name.get(result["command_id"])
         if not command or result["outcome"] in ("SUCCEEDED", "IN_DOUBT"):
             continue
+        if command["kind"] == "list" and result["outcome"] == "CANCELLED":
+            continue  # walks.py
         calls = facts.calls[command["text"]]
         refused = any(c["fault"] == "status" and c["status"] == 422 for c in calls)
-        lost = [c for c in calls if c["fault"] not in (None, "slow")]
+        lost = max(collections.Counter(c["query"] for c in calls
+                                       if c["fault"] not in (None, "slow")).values(), default=0)
         why = result["error"]["kind"]
         if result["outcome"] != "FAILED":
             yield command["name"], f"{result['outcome']}: {result['error']}"
@@ -224,7 +240,7 @@ def failures_are_explained(facts):
             if command["kind"] in POSTS and len(facts.executions(command)) >= len(
                     facts.of_text[command["text"]]):
                 yield command["name"], "FAILED, but it was executed"
-        elif not (why == "retries-exhausted" and len(lost) >= ATTEMPTS
+        elif not (why == "retries-exhausted" and lost >= ATTEMPTS
                   and command["kind"] not in POSTS):
             yield command["name"], f"FAILED without a reason in the journal: {result['error']}"
 
@@ -286,7 +302,8 @@ def open_rows(facts, command, result):
     it later."""
     before = [r for r in facts.results if r["partition"] == result["partition"]
               and r["offset"] < result["offset"]
-              and facts.by_name[r["command_id"]]["key"] == command["key"]]
+              and facts.by_name[r["command_id"]]["key"] == command["key"]
+              and facts.by_name[r["command_id"]]["kind"] != "list"]
     since = before[-1]["finished_at"] / 1000 - 3 if before else 0
     until = result["finished_at"] / 1000 + 0.05  # the kernel's coarse clock
     lists = facts.comments if command["kind"] == "comment" else facts.messages
@@ -296,7 +313,7 @@ def open_rows(facts, command, result):
 
 
 RULES = (run_ended_well, one_result_each, no_post_twice, success_is_true, keys_in_order,
-         failures_are_explained, doubts_are_real)
+         failures_are_explained, doubts_are_real, *walks.RULES)
 
 
 def judge(facts):
@@ -322,6 +339,7 @@ def summary(facts):
              f"  {recovered} recovered, {again} not executed and sent again, "
              f"{outcomes['IN_DOUBT']} in doubt"]
     lines += [f"    {n} {reason}" for reason, n in reasons.most_common()]
+    lines += walks.summary(facts)
     return "\n".join(lines)
 
 

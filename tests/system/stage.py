@@ -393,6 +393,10 @@ class Stage:
 
     def records(self, topic, timeout_s=30):
         """All that read_committed shows of a topic now."""
+        return [Out(message) for message in self.scan(topic, timeout_s)]
+
+    def scan(self, topic, timeout_s=30):
+        """The same, message by message: a topic may be large."""
         partitions = self.admin.list_topics(topic, timeout=10).topics[topic].partitions
         reader = confluent_kafka.Consumer({
             "bootstrap.servers": self.bootstrap, "group.id": self.group + "-records",
@@ -400,18 +404,17 @@ class Stage:
             "enable.partition.eof": True, "fetch.wait.max.ms": 50})
         reader.assign([confluent_kafka.TopicPartition(topic, p, confluent_kafka.OFFSET_BEGINNING)
                        for p in partitions])
-        records, ended = [], set()
+        ended = set()
         deadline = time.monotonic() + timeout_s
         while len(ended) < len(partitions):
             if time.monotonic() > deadline:
                 raise AssertionError(f"the end of {topic} was not reached within {timeout_s} s")
             for message in reader.consume(1000, 0.2):
                 if not message.error():
-                    records.append(Out(message))
+                    yield message
                 elif message.error().code() == confluent_kafka.KafkaError._PARTITION_EOF:
                     ended.add(message.partition())
         reader.close()
-        return records
 
     def items_topic(self, suffix):
         return self.settings["resources.topic.prefix"] + suffix
@@ -467,9 +470,14 @@ class Stage:
                     int(out.text("__connect.errors.offset")))
         return out.source_partition, out.source_offset
 
+    def answers(self):
+        """What answers a command: results and dead letters, not their copies, no sync's."""
+        return [o for o in self.out if o.topic != self.replies
+                and (o.fields is None or o.source_topic is not None)]
+
     def missing(self):
         """Places produced to that have no result and no dead letter yet."""
-        answered = {self.source(o) for o in self.out if o.topic != self.replies}
+        answered = {self.source(o) for o in self.answers()}
         return [p[0] for p in self.sent if p and p[0] not in answered]
 
     def settle(self, timeout_s=60):
@@ -485,9 +493,8 @@ class Stage:
         while self.read(0.4):
             pass
         seen = {}
-        for out in self.out:
-            if out.topic != self.replies:
-                seen.setdefault(self.source(out), []).append(out)
+        for out in self.answers():
+            seen.setdefault(self.source(out), []).append(out)
         twice = {place: outs for place, outs in seen.items() if len(outs) > 1}
         if twice:
             raise AssertionError(f"{len(twice)} commands were answered twice, as "

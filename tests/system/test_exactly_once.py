@@ -286,6 +286,22 @@ class AtLeastOnce(Fire):
         load.check_posts(self, work)
 
 
+class Paused(stage.Scene):
+    def test_a_partition_with_a_full_window_goes_on_after_a_rebalance(self):
+        """It is paused, is given back, comes again, and is fetched from its line on."""
+        on_stage = self.open_stage(**{"commands.max.pending": 16, "shutdown.drain.ms": 100})
+        on_stage.front.on("/conversations/cnv_slow", scripted.Answer(delay_s=4))
+        one = on_stage.start()
+        for n in range(60):
+            on_stage.command(f"c{n}", "get-conversation-by-id", {
+                "conversation_id": "cnv_1" if n else "cnv_slow"}, partition=0)
+        on_stage.flush()
+        stage.wait_for("a full window", lambda: any(
+            p["paused"] for p in one.status()["partitions"]))
+        on_stage.start(**{"instance.id": "two"})
+        on_stage.settle()
+
+
 class LedgerString(Fire):
     def committed(self, on_stage, partition):
         consumer = confluent_kafka.Consumer({"bootstrap.servers": on_stage.bootstrap,

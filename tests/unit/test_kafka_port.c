@@ -174,12 +174,12 @@ static void a_command_comes_and_a_tick_moves_the_position(void **state)
     struct kafka_header headers[] = {{STR_LIT("a"), STR_LIT("1")},
                                      {STR_LIT("null"), STR_NULL},
                                      {STR_LIT("empty"), STR_LIT("")}};
-    struct kafka_output in = {"commands", 1,   STR_LIT("key"), STR_LIT("value"), headers,
-                              3,          1234};
-    struct kafka_output nothing = {"commands", 1, STR_NULL, STR_NULL, NULL, 0, 0};
+    struct kafka_output in = {"commands", 1, STR_LIT("key"), STR_LIT("value"),
+                              headers,    3, 1234,           false};
+    struct kafka_output nothing = {"commands", 1, STR_NULL, STR_NULL, NULL, 0, 0, false};
     struct kafka_offset position = {{NULL, 1}, 2, STR_LIT("FC1 text")};
     struct kafka_output out = {"results", 2, STR_LIT("key"), STR_LIT("result"), headers,
-                               1,         0};
+                               1,         0, false};
     struct kafka_tick tick = {&position, 1, &out, 1, .owner = st};
     struct kafka_reader *r;
     struct kafka_record rec;
@@ -346,8 +346,8 @@ static void a_record_that_cannot_be_written_is_named(void **state)
     static char large[1500000];
     struct kafka_offset position = {{NULL, 0}, 1, STR_NULL};
     struct kafka_output outs[] = {
-        {"results", 0, STR_NULL, STR_LIT("fine"), NULL, 0, 0},
-        {"results", 0, STR_NULL, {large, sizeof(large)}, NULL, 0, 0},
+        {"results", 0, STR_NULL, STR_LIT("fine"), NULL, 0, 0, false},
+        {"results", 0, STR_NULL, {large, sizeof(large)}, NULL, 0, 0, false},
     };
     struct kafka_tick tick = {&position, 1, outs, 2, .owner = NULL};
 
@@ -360,7 +360,8 @@ static void a_record_that_cannot_be_written_is_named(void **state)
     until(st, KAFKA_TICK, 1);
     assert_int_equal(tick.end, TICK_BAD_RECORD);
     assert_int_equal(tick.bad, 1);
-    outs[1] = (struct kafka_output){"results", 99, STR_NULL, STR_LIT("x"), NULL, 0, 0};
+    outs[1] =
+        (struct kafka_output){"results", 99, STR_NULL, STR_LIT("x"), NULL, 0, 0, false};
     assert_int_equal(st->port.submit(st->port.self, &tick), 0);
     until(st, KAFKA_TICK, 2);
     assert_int_equal(tick.end, TICK_BAD_RECORD);
@@ -369,6 +370,50 @@ static void a_record_that_cannot_be_written_is_named(void **state)
     assert_int_equal(st->port.submit(st->port.self, &tick), 0);
     until(st, KAFKA_TICK, 3);
     assert_int_equal(tick.end, TICK_COMMITTED);
+    close_all(st);
+}
+
+static int64_t high_of(struct stage *st, struct kafka_partition at)
+{
+    st->port.watermarks(st->port.self, at);
+    until(st, KAFKA_WATERMARKS, st->seen[KAFKA_WATERMARKS] + 1);
+    return st->last[KAFKA_WATERMARKS].high;
+}
+
+/* Here one after the other is refused: `last` is a record that is there only with the
+ * rest. */
+static void what_says_that_others_are_there_is_written_after_them(void **state)
+{
+    struct stage *st = *state;
+    static char large[1500000];
+    struct kafka_offset position = {{NULL, 0}, 1, STR_NULL};
+    struct kafka_output outs[] = {
+        {"results", 0, STR_NULL, STR_LIT("last"), NULL, 0, 0, true},
+        {"results", 1, STR_NULL, STR_LIT("rest"), NULL, 0, 0, false},
+        {"results", 2, STR_NULL, {large, sizeof(large)}, NULL, 0, 0, false},
+    };
+    struct kafka_tick tick = {&position, 1, outs, 3, .owner = NULL};
+    struct kafka_partition at = {NULL, 0};
+
+    stage_open(st);
+    until(st, KAFKA_ASSIGN, 1);
+    assign_all(st, 0);
+    position.at.topic = st->parts[0].topic;
+    at.topic = st->port.intern(st->port.self, "results");
+    tick.assignment = st->assignment;
+    assert_int_equal(st->port.submit(st->port.self, &tick), 0);
+    until(st, KAFKA_TICK, 1);
+    assert_int_equal(tick.end, TICK_BAD_RECORD);
+    assert_int_equal(tick.bad, 2);
+    assert_int_equal(high_of(st, at), 0);
+    at.partition = 1;
+    assert_int_equal(high_of(st, at), 1);
+    tick.n_outputs = 2;
+    assert_int_equal(st->port.submit(st->port.self, &tick), 0);
+    until(st, KAFKA_TICK, 2);
+    assert_int_equal(tick.end, TICK_COMMITTED);
+    at.partition = 0;
+    assert_int_equal(high_of(st, at), 1);
     close_all(st);
 }
 
@@ -486,6 +531,8 @@ int main(void)
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_record_that_cannot_be_written_is_named,
                                         stage_up, stage_down),
+        cmocka_unit_test_setup_teardown(
+            what_says_that_others_are_there_is_written_after_them, stage_up, stage_down),
         cmocka_unit_test_setup_teardown(an_assignment_may_be_answered_too_late, stage_up,
                                         stage_down),
         cmocka_unit_test_setup_teardown(a_reader_outlives_its_broker, stage_up,
