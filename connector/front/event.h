@@ -23,8 +23,9 @@ struct str event_key(const struct event *ev);
 struct str event_origin(const struct event *ev);
 
 /* The record's headers: CloudEvents 1.0 in Kafka's binary mode, `delivery` and `origin`.
- * What is not known is left out (ce_subject, ce_time, origin); without a company ce_source
- * is the API's address alone. Fills at most EVENT_HEADERS_MAX, returns how many. */
+ * What is not known is left out (ce_subject, ce_time, origin); without a company
+ * ce_source is the API's address alone. Fills at most EVENT_HEADERS_MAX, returns how
+ * many. */
 #define EVENT_HEADERS_MAX 9
 size_t event_headers(const struct event *ev, struct arena *a, struct pair *out);
 

@@ -1,5 +1,5 @@
-/* A request from Front: is it Front's, what is it, what is answered. Pure: bytes, keys and
- * a clock in; an answer, and perhaps something to produce first, out.
+/* A request from Front: is it Front's, what is it, what is answered. Pure: bytes, keys
+ * and a clock in; an answer, and perhaps something to produce first, out.
  *
  * The signature is checked on the raw bytes before anything in them is read. What is
  * signed is never refused for what it says: it becomes an event or a dead letter. */
@@ -68,12 +68,12 @@ enum webhook_verdict {
 /* Why a request was refused, for counters and the log: never with the request's text. */
 enum webhook_refusal {
     WEBHOOK_FINE,
-    WEBHOOK_NO_KEYS,        /* 404 */
-    WEBHOOK_BAD_METHOD,     /* 405 */
-    WEBHOOK_NO_SIGNATURE,   /* 401, and so are all below: none, or more than one */
-    WEBHOOK_NO_TIMESTAMP,   /* none, more than one, or no time */
-    WEBHOOK_STALE,          /* signed or not, too old or from the future */
-    WEBHOOK_BAD_SIGNATURE   /* no key made it */
+    WEBHOOK_NO_KEYS,      /* 404 */
+    WEBHOOK_BAD_METHOD,   /* 405 */
+    WEBHOOK_NO_SIGNATURE, /* 401, and so are all below: none, or more than one */
+    WEBHOOK_NO_TIMESTAMP, /* none, more than one, or no time */
+    WEBHOOK_STALE,        /* signed or not, too old or from the future */
+    WEBHOOK_BAD_SIGNATURE /* no key made it */
 };
 #define WEBHOOK_REFUSALS 7
 extern const char *const webhook_refusal_names[WEBHOOK_REFUSALS]; /* "fine", "no-keys" */
