@@ -72,6 +72,13 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_HELP) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(UNIT_HELP) $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
 
+# Requests from Front, signed by another program than the one that checks them.
+$(BUILD)/corpus.jsonl: tests/fuzz/corpus.py
+	@mkdir -p $(@D)
+	@python3 $< > $@.new && mv $@.new $@
+$(BUILD)/tests/unit/test_webhook: $(BUILD)/corpus.jsonl
+$(BUILD)/tests/unit/test_webhook: ALL_CFLAGS += -DCORPUS='"$(BUILD)/corpus.jsonl"'
+
 unit-programs: $(UNIT_BIN)
 .SECONDARY: $(UNIT_HELP)
 
