@@ -103,16 +103,26 @@ sim: $(BUILD)/simulator
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)
 
+# Requests of webhooks, mutated, with ASan + UBSan: N=n inputs from SEED=k on.
+$(BUILD)/fuzz-webhook: tests/fuzz/webhook.c $(BUILD)/corpus.jsonl $(LIB)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
+fuzz-program: $(BUILD)/fuzz-webhook
+fuzz: deps
+	$(MAKE) fuzz-program BUILD=build/asan SANITIZER=address,undefined
+	build/asan/fuzz-webhook build/asan/corpus.jsonl $(or $(N),20000) $(or $(SEED),0)
+
 # Instances and brokers die under a stream of commands: KILLS=n [SEED=k] [BROKERS=1|3].
 chaos: deps-test all sandbox
 	build/venv/bin/python tests/chaos/chaos.py $(or $(KILLS),20) seed=$(SEED) brokers=$(BROKERS)
 
-# Lint, unit tests, generated files, the sandbox, then the system tests; the last line sums up.
+# Lint, simulated worlds, fuzz, unit tests, generated files, the sandbox, then the system tests;
+# the last line sums up.
 test: unit-deps
 	$(MAKE) lint
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	$(MAKE) sim
+	$(MAKE) fuzz
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps-test
@@ -175,6 +185,6 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
-         $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
-.PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox \
-        schemas sim sim-mutations system test unit unit-deps unit-programs
+         $(BUILD)/fuzz-webhook.d $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
+.PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test fuzz \
+        fuzz-program lint sandbox schemas sim sim-mutations system test unit unit-deps unit-programs

@@ -9,6 +9,8 @@
 
 #define SOURCE_URL "https://api2.frontapp.com"
 #define TYPE_PREFIX "com.frontapp."
+#define YEAR_0_MS INT64_C(-62167219200000)
+#define YEAR_10000_MS INT64_C(253402300800000)
 
 static int64_t time_at(struct str object, const char *name)
 {
@@ -110,11 +112,13 @@ struct str event_origin(const struct event *ev)
 static struct str time_text(int64_t ms, struct arena *a)
 {
     int64_t rest = ms % 1000 < 0 ? ms % 1000 + 1000 : ms % 1000;
-    time_t seconds = (time_t)((ms - rest) / 1000);
+    time_t seconds;
     struct tm tm;
 
-    if (ms == NO_NUMBER || gmtime_r(&seconds, &tm) == NULL || tm.tm_year < -1900 ||
-        tm.tm_year > 9999 - 1900)
+    if (ms < YEAR_0_MS || ms >= YEAR_10000_MS)
+        return STR_NULL;
+    seconds = (time_t)((ms - rest) / 1000);
+    if (gmtime_r(&seconds, &tm) == NULL)
         return STR_NULL;
     return str_of(arena_printf(a, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
                                tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
