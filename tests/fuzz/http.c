@@ -27,14 +27,19 @@ enum {
     SILENT_TURNS = 3
 };
 
+#define SIGNED                                                                           \
+    "POST /later HTTP/1.1\r\nHost: h\r\nX-Front-Signature: abc=\r\n"                     \
+    "X-Front-Request-Timestamp: 1700000000000\r\nContent-Type: application/json\r\n"     \
+    "Content-Length: 13\r\n\r\n{\"id\":\"evt\"}\n"
+#define CHUNKED                                                                          \
+    "POST /later HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"              \
+    "2\r\nab\r\n3;x=y\r\n cd\r\n0\r\nX-Trailer: a\r\n\r\n"
+
 static const char *const requests[] = {
     "GET /now HTTP/1.1\r\nHost: h\r\n\r\n",
     "POST /now HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nab cd",
-    "POST /later HTTP/1.1\r\nHost: h\r\nX-Front-Signature: abc=\r\n"
-    "X-Front-Request-Timestamp: 1700000000000\r\nContent-Type: application/json\r\n"
-    "Content-Length: 13\r\n\r\n{\"id\":\"evt\"}\n",
-    "POST /later HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    "2\r\nab\r\n3;x=y\r\n cd\r\n0\r\nX-Trailer: a\r\n\r\n",
+    SIGNED,
+    CHUNKED,
     "DELETE /now?a=b&c=%20 HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
     "POST /now HTTP/1.0\r\nContent-Length: 2\r\nConnection: keep-alive\r\n\r\nab",
     "PUT /now HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
