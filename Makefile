@@ -72,6 +72,13 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_HELP) $(LIB)
 	@mkdir -p $(@D)
 	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(UNIT_HELP) $(LDFLAGS) $(LIB) $(LIBS) -lcmocka -o $@
 
+# Requests from Front, signed by another program than the one that checks them.
+$(BUILD)/corpus.jsonl: tests/fuzz/corpus.py
+	@mkdir -p $(@D)
+	@python3 $< > $@.new && mv $@.new $@
+$(BUILD)/tests/unit/test_webhook: $(BUILD)/corpus.jsonl
+$(BUILD)/tests/unit/test_webhook: ALL_CFLAGS += -DCORPUS='"$(BUILD)/corpus.jsonl"'
+
 unit-programs: $(UNIT_BIN)
 .SECONDARY: $(UNIT_HELP)
 
@@ -96,16 +103,30 @@ sim: $(BUILD)/simulator
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)
 
+# Webhooks and bare HTTP, mutated, with ASan + UBSan: N=n inputs of the first and a tenth of the
+# second, from SEED=k on.
+N    ?= 20000
+SEED_OR_0 = $(or $(SEED),0)
+$(BUILD)/fuzz-%: tests/fuzz/%.c $(LIB)
+	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
+fuzz-programs: $(BUILD)/fuzz-webhook $(BUILD)/fuzz-http $(BUILD)/corpus.jsonl
+fuzz: deps
+	$(MAKE) fuzz-programs BUILD=build/asan SANITIZER=address,undefined
+	build/asan/fuzz-webhook build/asan/corpus.jsonl $(N) $(SEED_OR_0)
+	build/asan/fuzz-http $$(($(N) / 10)) $(SEED_OR_0)
+
 # Instances and brokers die under a stream of commands: KILLS=n [SEED=k] [BROKERS=1|3].
 chaos: deps-test all sandbox
 	build/venv/bin/python tests/chaos/chaos.py $(or $(KILLS),20) seed=$(SEED) brokers=$(BROKERS)
 
-# Lint, unit tests, generated files, the sandbox, then the system tests; the last line sums up.
+# Lint, simulated worlds, fuzz, unit tests, generated files, the sandbox, then the system tests;
+# the last line sums up.
 test: unit-deps
 	$(MAKE) lint
 	$(MAKE) all sandbox unit-programs
 	$(MAKE) unit-programs BUILD=build/asan SANITIZER=address,undefined
 	$(MAKE) sim
+	$(MAKE) fuzz
 	python3 tests/run.py all build/tests/unit build/asan/tests/unit
 
 unit-deps: deps-test
@@ -129,7 +150,7 @@ bench: deps-test all bench-programs
 lint: DEPS += clang clang-format shellcheck
 lint: deps
 	$(MAKE) all
-	$(MAKE) all sandbox unit-programs bench-programs CC=clang BUILD=build/clang
+	$(MAKE) all sandbox unit-programs bench-programs fuzz-programs CC=clang BUILD=build/clang
 	python3 tests/lint.py
 
 # After a change of the settings table: the files users read.
@@ -168,6 +189,7 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
+         $(BUILD)/fuzz-webhook.d $(BUILD)/fuzz-http.d \
          $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
-.PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test lint sandbox \
-        schemas sim sim-mutations system test unit unit-deps unit-programs
+.PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test fuzz \
+        fuzz-programs lint sandbox schemas sim sim-mutations system test unit unit-deps unit-programs

@@ -10,14 +10,11 @@
 
 #include "codec/framing.h"
 #include "codec/json.h"
+#include "codec/json_value.h"
 
-enum {
-    NUMBER_MAX = 64, /* characters of a number that is looked at */
-    HASH_BYTES = 16
-};
+enum { HASH_BYTES = 16 };
 
 #define WHOLE_MAX 9007199254740992.0 /* 2^53: what a double holds exactly */
-#define TIME_MAX_MS 8.64e15          /* the largest date of most libraries */
 
 struct writer {
     struct buf *out;
@@ -75,63 +72,12 @@ static void take_back(struct buf *out, size_t len)
 
 /* --- JSON's values --- */
 
-static bool is_there(struct str value)
-{
-    return value.ptr != NULL && !json_text_is_null(value);
-}
-
-static bool opens_with(struct str value, char c)
-{
-    return value.len > 0 && value.ptr[0] == c;
-}
-
-/* The text of a literal; as it stands there when nothing in it is escaped. */
-static int text_of(struct writer *w, struct str literal, struct str *out)
-{
-    if (!opens_with(literal, '"') || literal.len < 2)
-        return -1;
-    if (memchr(literal.ptr, '\\', literal.len) != NULL)
-        return json_unquote_arena(literal, w->scratch, out);
-    *out = (struct str){literal.ptr + 1, literal.len - 2};
-    return 0;
-}
-
-/* What a link ends with: the last segment of its path. */
-static int link_of(struct writer *w, struct str literal, struct str *out)
-{
-    struct str url;
-
-    if (text_of(w, literal, &url) != 0)
-        return -1;
-    for (size_t i = 0; i < url.len; i++)
-        if (url.ptr[i] == '?' || url.ptr[i] == '#')
-            url.len = i;
-    const char *slash = url.len > 0 ? memrchr(url.ptr, '/', url.len) : NULL;
-    if (slash == NULL)
-        return -1;
-    *out = (struct str){slash + 1, (size_t)(url.ptr + url.len - slash - 1)};
-    return out->len > 0 ? 0 : -1;
-}
-
-static int number_of(struct str value, double *out)
-{
-    char text[NUMBER_MAX];
-
-    if (value.len == 0 || value.len >= sizeof(text) ||
-        (value.ptr[0] != '-' && (value.ptr[0] < '0' || value.ptr[0] > '9')))
-        return -1;
-    memcpy(text, value.ptr, value.len);
-    text[value.len] = '\0';
-    *out = strtod(text, NULL);
-    return isfinite(*out) ? 0 : -1;
-}
-
 static int whole_of(struct str value, int64_t *out)
 {
     struct err e = ERR_INIT;
     double x;
 
-    if (number_of(value, &x) != 0)
+    if (json_value_number(value, &x) != 0)
         return -1;
     if (parse_i64(value, INT64_MIN, INT64_MAX, out, &e) == 0)
         return 0;
@@ -143,15 +89,7 @@ static int whole_of(struct str value, int64_t *out)
 
 static int time_of(struct str value, enum shape_time unit, int64_t *out)
 {
-    double x;
-
-    if (number_of(value, &x) != 0)
-        return -1;
-    x = round(unit == TIME_MILLIS ? x : x * 1000);
-    if (fabs(x) > TIME_MAX_MS)
-        return -1;
-    *out = (int64_t)x;
-    return 0;
+    return json_value_time(value, unit == TIME_MILLIS ? 1 : 1000, out);
 }
 
 /* --- fields --- */
@@ -163,7 +101,8 @@ static int put_string(struct writer *w, const struct item_field *f, struct str v
 
     if (f->place == ITEM_ID)
         value = json_member(value, "id");
-    rc = f->place == ITEM_LINK ? link_of(w, value, &text) : text_of(w, value, &text);
+    rc = f->place == ITEM_LINK ? json_value_link(value, w->scratch, &text)
+                               : json_value_text(value, w->scratch, &text);
     if (rc == 0)
         put_text(w, text);
     return rc;
@@ -171,9 +110,9 @@ static int put_string(struct writer *w, const struct item_field *f, struct str v
 
 static int put_boolean(struct writer *w, struct str value)
 {
-    bool yes = str_is(value, "true");
+    bool yes;
 
-    if (!yes && !str_is(value, "false"))
+    if (json_value_boolean(value, &yes) != 0)
         return -1;
     (void)buf_add_char(w->out, yes ? 1 : 0);
     return 0;
@@ -193,7 +132,7 @@ static int put_number(struct writer *w, struct str value)
 {
     double x;
 
-    if (number_of(value, &x) != 0)
+    if (json_value_number(value, &x) != 0)
         return -1;
     put_double(w, x);
     return 0;
@@ -201,7 +140,7 @@ static int put_number(struct writer *w, struct str value)
 
 static int put_object(struct writer *w, const struct item_field *f, struct str value)
 {
-    if (!opens_with(value, '{'))
+    if (!json_value_is_object(value))
         return -1;
     put_fields(w, f->fields, f->n_fields, value, false);
     return 0;
@@ -240,7 +179,7 @@ static int put_array(struct writer *w, const struct item_field *f, struct str va
     int64_t n = 0;
     int rc = 0;
 
-    if (!opens_with(value, '['))
+    if (!json_value_is_array(value))
         return -1;
     while (json_next(value, &pos, &element))
         n++;
@@ -256,8 +195,8 @@ static void put_field(struct writer *w, const struct item_field *f, struct str v
 {
     size_t start = w->out->len;
 
-    put_branch(w, is_there(value));
-    if (!is_there(value) ||
+    put_branch(w, json_value_is_there(value));
+    if (!json_value_is_there(value) ||
         (f->array ? put_array(w, f, value) : put_value(w, f, value)) == 0)
         return;
     take_back(w->out, start);
@@ -327,11 +266,11 @@ static int put_part(struct writer *w, const struct item_key_part *part, struct s
     at = part->path != NULL ? json_member_path(json, part->path) : STR_NULL;
     switch (part->kind) {
     case ITEM_KEY_TEXT:
-        if (text_of(w, at, &text) != 0)
+        if (json_value_text(at, w->scratch, &text) != 0)
             return -1;
         break;
     case ITEM_KEY_LINK:
-        if (link_of(w, at, &text) != 0)
+        if (json_value_link(at, w->scratch, &text) != 0)
             return -1;
         break;
     case ITEM_KEY_TIME:
@@ -386,7 +325,7 @@ int item_encode(struct schemas *ss, const struct item_kind *kind, struct str jso
     char prefix[10];
 
     arena_reset(scratch);
-    w.mistyped = bare || !opens_with(json, '{');
+    w.mistyped = bare || !json_value_is_object(json);
     rec->key_at = out->len;
     put_key(&w, kind, json, parent_id);
     rec->key_len = out->len - rec->key_at;
