@@ -60,7 +60,7 @@ static const char *text_or(struct call *c, const char *name, const char *preset)
     return text != NULL ? text : preset;
 }
 
-static struct object *message_make(struct call *c, bool inbound)
+struct object *message_make(struct call *c, bool inbound)
 {
     char uid[33], blurb[200];
     struct object *msg = store_add(&c->sb->store, KIND_MESSAGE, NULL);
@@ -120,32 +120,40 @@ static struct object *thread_make(struct call *c, struct object *inbox,
     return cnv;
 }
 
-static void message_place(struct call *c, struct object *msg, struct object *cnv,
-                          const char *type)
+void message_join(struct call *c, struct object *msg, struct object *cnv)
 {
-    const json_t *options = call_field(c, "options");
-    const json_t *tags = json_object_get(options, "tag_ids");
     (void)store_join(cnv, REL_HAS, msg);
     store_set_text(cnv, "_last_message", msg->id);
     store_set(cnv, "updated_at", json_real(sandbox_now(c->sb)));
+    build_later(c, msg);
+}
+
+static struct event *message_place(struct call *c, struct object *msg, struct object *cnv,
+                                   const char *type)
+{
+    const json_t *options = call_field(c, "options");
+    const json_t *tags = json_object_get(options, "tag_ids");
+    message_join(c, msg, cnv);
+    struct event *ev = event_add(c, type, cnv, msg);
     for (size_t i = 0; i < json_array_size(tags); i++) {
         const char *id = json_string_value(json_array_get(tags, i));
         struct object *tag = id != NULL ? find_object(c->sb, KIND_TAG, id) : NULL;
-        if (tag != NULL)
-            (void)store_join(tag, REL_HAS, cnv);
+        if (tag != NULL && store_join(tag, REL_HAS, cnv))
+            event_add(c, "tag", cnv, tag);
     }
-    build_later(c, msg);
-    event_add(c, type, cnv, msg);
     snprintf(c->made_id, sizeof c->made_id, "%s", msg->id);
     answer_accepted(c, store_text(msg, "message_uid"));
+    return ev;
 }
 
 /* options.archive is true unless it is said otherwise. */
 static void archive(struct call *c, struct object *cnv)
 {
     const json_t *v = json_object_get(call_field(c, "options"), "archive");
-    if (v == NULL || !json_is_false(v))
-        store_set_text(cnv, "status", "archived");
+    if (json_is_false(v) || strcmp(store_text(cnv, "status"), "archived") == 0)
+        return;
+    store_set_text(cnv, "status", "archived");
+    event_add(c, "archive", cnv, NULL);
 }
 
 static struct object *inbox_of(const struct object *cha)
@@ -160,8 +168,8 @@ static void create_message(struct call *c)
         return;
     struct object *msg = message_make(c, false);
     struct object *cnv = thread_make(c, inbox_of(cha), msg);
+    (void)message_place(c, msg, cnv, "outbound");
     archive(c, cnv);
-    message_place(c, msg, cnv, "outbound");
 }
 
 static void create_reply(struct call *c)
@@ -177,8 +185,8 @@ static void create_reply(struct call *c)
         json_object_get(cnv->own, "recipient") != NULL)
         store_set(msg, "recipients",
                   json_pack("[O]", json_object_get(cnv->own, "recipient")));
+    (void)message_place(c, msg, cnv, "out_reply");
     archive(c, cnv);
-    message_place(c, msg, cnv, "out_reply");
 }
 
 /* A thread is known by a name within its channel or inbox. */
@@ -233,9 +241,9 @@ static void receive_custom(struct call *c)
     store_set_text(msg, "type", "custom");
     if (call_field(c, "metadata") != NULL)
         store_set(msg, "metadata", json_deep_copy(call_field(c, "metadata")));
-    message_place(c, msg,
-                  thread_of(c, cha, meta_text(c, "thread_ref"), inbox_of(cha), msg),
-                  "inbound");
+    (void)message_place(c, msg,
+                        thread_of(c, cha, meta_text(c, "thread_ref"), inbox_of(cha), msg),
+                        "inbound");
 }
 
 static void sync_message(struct call *c, bool inbound)
@@ -247,7 +255,7 @@ static void sync_message(struct call *c, bool inbound)
     struct object *msg = message_make(c, inbound);
     store_set_text(msg, "type", "custom");
     remember_external(c, cha, msg, external);
-    message_place(
+    (void)message_place(
         c, msg,
         thread_of(c, cha, meta_text(c, "external_conversation_id"), inbox_of(cha), msg),
         inbound ? "inbound" : "outbound");
@@ -281,7 +289,7 @@ static void import_message(struct call *c)
                      : thread_of(c, inb, meta_text(c, "thread_ref"), inb, msg);
     if (json_is_true(json_object_get(call_field(c, "metadata"), "is_archived")))
         store_set_text(cnv, "status", "archived");
-    message_place(c, msg, cnv, inbound ? "inbound" : "outbound");
+    message_place(c, msg, cnv, inbound ? "inbound" : "outbound")->reach = REACH_MASS;
     if (assignee != NULL)
         conversation_assign(c, cnv, find_object(c->sb, KIND_TEAMMATE, assignee));
 }

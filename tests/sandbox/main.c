@@ -95,7 +95,7 @@ static void world_init(struct sandbox *sb)
     sb->started_wall_ms = clock_wall(&clock_system);
     sb->requests = sb->refused = 0;
     store_init(&sb->store, sb->opt.seed, (size_t)sb->opt.objects_max);
-    events_init(&sb->events);
+    events_init(&sb->events, sb->opt.seed);
     limits_init(&sb->limits, &sb->opt.limits, sb->started_ms);
     faults_init(&sb->faults);
 }
@@ -124,6 +124,7 @@ int sandbox_save(struct sandbox *sb, struct err *e)
         return err_set(e, ERR_SETTINGS, "start with --state FILE to save");
     char *part = mem_printf("%s.part", sb->opt.state_file);
     json_t *dump = store_dump(&sb->store);
+    (void)json_object_set_new(dump, "events", events_dump(&sb->events));
     int rc = json_dump_file(dump, part, JSON_COMPACT);
     if (rc == 0)
         rc = rename(part, sb->opt.state_file);
@@ -144,6 +145,8 @@ static int world_load(struct sandbox *sb, struct err *e)
         return err_set(e, ERR_SETTINGS, "%s: line %d: %s", sb->opt.state_file, je.line,
                        je.text);
     int rc = store_restore(&sb->store, dump, e);
+    if (rc == 0)
+        rc = events_restore(&sb->events, json_object_get(dump, "events"), e);
     json_decref(dump);
     return rc;
 }

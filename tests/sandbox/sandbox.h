@@ -165,8 +165,10 @@ enum kind kind_of_prefix(const char *id);
 
 /* render.c */
 json_t *render(struct sandbox *sb, const struct object *obj, const struct shape *shape);
-json_t *render_event(struct sandbox *sb, const struct event *ev);
 json_t *render_links(struct sandbox *sb, const char *path);
+
+/* payload.c */
+json_t *render_event(struct sandbox *sb, const struct event *ev, bool preview);
 
 /* list.c: answers with a page. match NULL: all. */
 typedef bool list_match(struct call *c, const struct object *obj);
@@ -195,11 +197,16 @@ operation_fn *handler_conversation(const char *operation);
 operation_fn *handler_message(const char *operation);
 operation_fn *handler_contact(const char *operation);
 operation_fn *handler_other(const char *operation);
-void event_add(struct call *c, const char *type, const struct object *cnv,
-               const struct object *target);
+struct object *comment_make(struct call *c, struct object *cnv, const json_t *from);
+struct object *message_make(struct call *c, bool inbound);
+void message_join(struct call *c, struct object *msg, struct object *cnv);
 void conversation_assign(struct call *c, struct object *cnv, struct object *tea);
 struct object *
 author_of(struct call *c); /* teammate of author_id, or the API's; NULL: 404 */
+
+/* emit.c: an event of this type (a name of the table) about a conversation. */
+struct event *event_add(struct call *c, const char *type, const struct object *cnv,
+                        const struct object *target);
 
 /* admin.c: /_sandbox/... */
 void admin_run(struct call *c);
