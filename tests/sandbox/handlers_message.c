@@ -161,6 +161,23 @@ static struct object *inbox_of(const struct object *cha)
     return store_related(cha, REL_HAS, KIND_INBOX, true);
 }
 
+/* A channel of its own kind sends the message itself. */
+static void tell_channel(struct call *c, const struct object *cha,
+                         const struct object *msg)
+{
+    if (cha != NULL && strcmp(store_text(cha, "type"), "custom") == 0)
+        hook_tell_channel(c, "message", cha, msg);
+}
+
+static const struct object *reply_channel(struct call *c, const struct object *cnv)
+{
+    const char *id = call_text(c, "channel_id");
+    const struct object *inb = store_related(cnv, REL_HAS, KIND_INBOX, true);
+    if (id != NULL)
+        return find_object(c->sb, KIND_CHANNEL, id);
+    return inb != NULL ? store_related(inb, REL_HAS, KIND_CHANNEL, false) : NULL;
+}
+
 static void create_message(struct call *c)
 {
     struct object *cha = find_param(c, KIND_CHANNEL, "channel_id");
@@ -169,6 +186,7 @@ static void create_message(struct call *c)
     struct object *msg = message_make(c, false);
     struct object *cnv = thread_make(c, inbox_of(cha), msg);
     (void)message_place(c, msg, cnv, "outbound");
+    tell_channel(c, cha, msg);
     archive(c, cnv);
 }
 
@@ -186,6 +204,7 @@ static void create_reply(struct call *c)
         store_set(msg, "recipients",
                   json_pack("[O]", json_object_get(cnv->own, "recipient")));
     (void)message_place(c, msg, cnv, "out_reply");
+    tell_channel(c, reply_channel(c, cnv), msg);
     archive(c, cnv);
 }
 
@@ -255,10 +274,13 @@ static void sync_message(struct call *c, bool inbound)
     struct object *msg = message_make(c, inbound);
     store_set_text(msg, "type", "custom");
     remember_external(c, cha, msg, external);
-    (void)message_place(
-        c, msg,
-        thread_of(c, cha, meta_text(c, "external_conversation_id"), inbox_of(cha), msg),
-        inbound ? "inbound" : "outbound");
+    const char *ref = meta_text(c, "external_conversation_id");
+    struct object *cnv = thread_of(c, cha, ref, inbox_of(cha), msg);
+    if (ref != NULL)
+        store_set(cnv, "metadata",
+                  json_pack("{s:[s]}", "external_conversation_ids", ref));
+    (void)message_place(c, msg, cnv, inbound ? "inbound" : "outbound");
+    hook_tell_channel(c, "message_imported", cha, msg);
 }
 
 static void sync_inbound(struct call *c)

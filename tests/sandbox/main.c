@@ -32,6 +32,9 @@ static const char help_text[] =
     "\n"
     "  front-sandbox [options]             serve until SIGTERM; prints one JSON line "
     "when ready\n"
+    "  front-sandbox trigger TYPE --url URL [...]\n"
+    "                                      make an event and send its webhook; "
+    "trigger --help\n"
     "  front-sandbox assert-once --url URL [--allow-identical[=TEXT]]\n"
     "                                      name calls that were executed twice; exit 1 "
     "if any\n"
@@ -57,7 +60,16 @@ static const char help_text[] =
     "600000)\n"
     "  --journal N|off     requests kept for /_sandbox/requests (default 100000)\n"
     "  --max-objects N     objects of one kind; the oldest go first (default 50000)\n"
-    "  --catalogue FILE    another schemas/catalogue.json than the compiled-in one\n";
+    "  --catalogue FILE    another schemas/catalogue.json than the compiled-in one\n"
+    "\n"
+    "Webhooks (also while it runs: POST /_sandbox/webhooks):\n"
+    "  --webhook-app URL, --webhook-rule URL, --webhook-channel URL\n"
+    "                      where each kind is sent\n"
+    "  --webhook-app-key K, --webhook-rule-key K, --webhook-channel-key K\n"
+    "                      what signs them (app and channel: default --app-secret)\n"
+    "  --webhook-payload P full or preview: what events carry (default full)\n"
+    "  --webhook-retry-ms N   how long before an application webhook is tried again "
+    "(default 500)\n";
 
 double sandbox_now(const struct sandbox *sb)
 {
@@ -108,8 +120,10 @@ static void world_fini(struct sandbox *sb)
     store_fini(&sb->store);
 }
 
+/* The webhooks stay; what they were to be sent goes. */
 void sandbox_reset(struct sandbox *sb)
 {
+    deliveries_clear(sb);
     world_fini(sb);
     world_init(sb);
     seed_all(sb);
@@ -168,7 +182,8 @@ enum {
     OPT_HOLD_MS,
     OPT_JOURNAL,
     OPT_MAX_OBJECTS,
-    OPT_CATALOGUE
+    OPT_CATALOGUE,
+    OPT_WEBHOOK
 };
 
 static const struct option long_options[] = {
@@ -189,6 +204,14 @@ static const struct option long_options[] = {
     {"journal", required_argument, NULL, OPT_JOURNAL},
     {"max-objects", required_argument, NULL, OPT_MAX_OBJECTS},
     {"catalogue", required_argument, NULL, OPT_CATALOGUE},
+    {"webhook-app", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-rule", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-channel", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-app-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-rule-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-channel-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-payload", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-retry-ms", required_argument, NULL, OPT_WEBHOOK},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -208,7 +231,43 @@ static int speed_read(struct options *o, struct err *e)
     return 0;
 }
 
-static int option_take(struct options *o, int opt, int *guards, struct err *e)
+static json_t *webhook_of(struct options *o, const char *kind)
+{
+    json_t *fields = json_object_get(o->webhooks, kind);
+    if (fields != NULL)
+        return fields;
+    fields = json_pack("{s:s}", "kind", kind);
+    (void)json_object_set_new(o->webhooks, kind, fields);
+    return fields;
+}
+
+/* "webhook-app", "webhook-app-key": a field of one kind; else of those that carry events.
+ */
+static int webhook_read(struct options *o, const char *name, struct err *e)
+{
+    int64_t ms = 0;
+    name += strlen("webhook-");
+    if (strcmp(name, "retry-ms") == 0) {
+        if (number("webhook-retry-ms", 0, 3600000, &ms, e) < 0)
+            return -1;
+        (void)json_object_set_new(webhook_of(o, "app"), "retry_ms", json_integer(ms));
+        return 0;
+    }
+    for (size_t i = 0; i < HOOKS; i++) {
+        const char *kind = hook_kind_names[i];
+        size_t len = strlen(kind);
+        const char *field = strcmp(name, "payload") == 0      ? "payload"
+                            : strncmp(name, kind, len) != 0   ? NULL
+                            : strcmp(name + len, "-key") == 0 ? "key"
+                                                              : "url";
+        if (field != NULL)
+            (void)json_object_set_new(webhook_of(o, kind), field, json_string(optarg));
+    }
+    return 0;
+}
+
+static int option_take(struct options *o, int opt, const char *name, int *guards,
+                       struct err *e)
 {
     int64_t n = 0;
     int rc = 0;
@@ -270,6 +329,9 @@ static int option_take(struct options *o, int opt, int *guards, struct err *e)
     case OPT_CATALOGUE:
         o->catalogue = optarg;
         break;
+    case OPT_WEBHOOK:
+        rc = webhook_read(o, name, e);
+        break;
     default:
         rc = err_set(e, ERR_SETTINGS, "see front-sandbox --help");
     }
@@ -278,7 +340,7 @@ static int option_take(struct options *o, int opt, int *guards, struct err *e)
 
 static int options_read(int argc, char **argv, struct options *o, struct err *e)
 {
-    int opt, guards = -1;
+    int opt, guards = -1, at = 0;
     *o = (struct options){.kafka = true,
                           .topics = TOPICS_PRESET,
                           .seed = 1,
@@ -287,13 +349,14 @@ static int options_read(int argc, char **argv, struct options *o, struct err *e)
                           .objects_max = 50000,
                           .speed = 1,
                           .limits = {.window = WINDOW_FIXED, .limit = 200},
-                          .journal_max = 100000};
-    while ((opt = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+                          .journal_max = 100000,
+                          .webhooks = json_object()};
+    while ((opt = getopt_long(argc, argv, "h", long_options, &at)) != -1) {
         if (opt == 'h') {
             fputs(help_text, stdout);
             exit(0);
         }
-        if (option_take(o, opt, &guards, e) < 0)
+        if (option_take(o, opt, long_options[at].name, &guards, e) < 0)
             return -1;
     }
     if (optind < argc)
@@ -314,6 +377,21 @@ static void signals_block(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* What has a URL; the rest were fields of a webhook that is not there. */
+static int webhooks_start(struct sandbox *sb, struct err *e)
+{
+    const char *kind;
+    json_t *fields;
+    json_object_foreach(sb->opt.webhooks, kind, fields)
+    {
+        if (json_object_get(fields, "url") != NULL && hook_set(sb, fields, e) < 0) {
+            e->kind = ERR_SETTINGS;
+            return err_prefix(e, "--webhook-%s", kind);
+        }
+    }
+    return 0;
+}
+
 static int serve(struct sandbox *sb, struct err *e)
 {
     struct mock *mk = NULL;
@@ -321,6 +399,11 @@ static int serve(struct sandbox *sb, struct err *e)
     world_init(sb);
     journal_init(&sb->journal, sb->opt.journal_max);
     timers_init(&sb->timers);
+    deliveries_init(&sb->deliveries);
+    hooks_init(sb);
+    sb->poster = poster_new(&sb->timers, e);
+    if (sb->poster == NULL)
+        goto out;
     if (spec_load(&sb->spec, sb->opt.catalogue, e) < 0 ||
         operations_bind(&sb->spec, e) < 0)
         goto out;
@@ -331,6 +414,8 @@ static int serve(struct sandbox *sb, struct err *e)
         if (mk == NULL)
             goto out;
     }
+    if (webhooks_start(sb, e) < 0)
+        goto out;
     json_t *line = json_pack("{s:b, s:s, s:s?}", "ready", 1, "url", sb->url, "bootstrap",
                              mk != NULL ? mock_bootstrap(mk) : NULL);
     (void)json_dumpf(line, stdout, JSON_COMPACT);
@@ -341,7 +426,11 @@ static int serve(struct sandbox *sb, struct err *e)
     rc = sb->opt.state_file != NULL ? sandbox_save(sb, e) : 0;
 out:
     mock_stop(mk);
+    deliveries_fini(sb);
+    hooks_fini(sb);
+    poster_free(sb->poster);
     server_stop(sb);
+    json_decref(sb->opt.webhooks);
     spec_fini(&sb->spec);
     timers_fini(&sb->timers);
     journal_fini(&sb->journal);
@@ -355,6 +444,8 @@ int main(int argc, char **argv)
     static struct sandbox sb;
     if (argc > 1 && strcmp(argv[1], "assert-once") == 0)
         return assert_once(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "trigger") == 0)
+        return trigger_ask(argc - 1, argv + 1);
     if (options_read(argc, argv, &sb.opt, &e) < 0) {
         fprintf(stderr, "front-sandbox: %s\n", e.text);
         return 2;

@@ -11,8 +11,10 @@
 #include "base/err.h"
 #include "base/timers.h"
 
+#include "deliveries.h"
 #include "events.h"
 #include "faults.h"
+#include "hooks.h"
 #include "journal.h"
 #include "limits.h"
 #include "spec.h"
@@ -32,6 +34,7 @@ struct options {
     double speed;
     struct limits_options limits;
     size_t journal_max; /* 0: off */
+    json_t *webhooks;   /* by kind: what --webhook-... said, as POST /_sandbox/webhooks */
 };
 
 struct sandbox {
@@ -42,6 +45,9 @@ struct sandbox {
     struct limits limits;
     struct faults faults;
     struct journal journal;
+    struct hooks hooks;
+    struct deliveries deliveries;
+    struct poster *poster;
     struct timers timers;
     char url[64];
     int64_t started_ms, started_wall_ms; /* monotonic; UTC */
@@ -208,6 +214,9 @@ author_of(struct call *c); /* teammate of author_id, or the API's; NULL: 404 */
 struct event *event_add(struct call *c, const char *type, const struct object *cnv,
                         const struct object *target);
 
+/* trigger.c: POST /_sandbox/trigger */
+void trigger_run(struct call *c);
+
 /* admin.c: /_sandbox/... */
 void admin_run(struct call *c);
 
@@ -223,7 +232,11 @@ struct mock *mock_start(const char *topics, struct err *e);
 const char *mock_bootstrap(const struct mock *mk);
 void mock_stop(struct mock *mk);
 
-/* client.c: the subcommand assert-once. */
+/* client.c: the subcommands ask a running sandbox. */
+int client_ask(const char *url, const char *method, const char *path, struct str body,
+               int *status, json_t **answer, struct err *e);
 int assert_once(int argc, char **argv);
+/* client_trigger.c */
+int trigger_ask(int argc, char **argv);
 
 #endif
