@@ -261,12 +261,12 @@ static void on_done(struct post *ps)
 
 void deliveries_turn(struct sandbox *sb)
 {
+    poster_turn(sb->poster); /* first: what ends makes room */
     for (size_t i = 0; i < HOOKS; i++) {
         struct hook *hk = &sb->hooks.hooks[i];
         while (hk->running < hk->connections && !TAILQ_EMPTY(&hk->ready))
             delivery_start(TAILQ_FIRST(&hk->ready));
     }
-    poster_turn(sb->poster);
 }
 
 void deliveries_drop(struct sandbox *sb, struct hook *hook, const char *why)

@@ -91,7 +91,7 @@ void deliveries_fini(struct sandbox *sb);
 void deliveries_clear(struct sandbox *sb);
 /* NULL: the log is full of deliveries that are not over (hook->lost counts it). */
 struct delivery *delivery_add(struct sandbox *sb, const struct parcel *pc);
-/* Starts what is ready, as many at once as the hook allows; reaps what ended. */
+/* Reaps what ended; starts what is ready, as many at once as the hook allows. */
 void deliveries_turn(struct sandbox *sb);
 /* Everything of this hook that is not over is skipped. */
 void deliveries_drop(struct sandbox *sb, struct hook *hook, const char *why);

@@ -75,6 +75,7 @@ void hook_remove(struct sandbox *sb, struct hook *hk)
     hk->state = HOOK_NONE;
     hk->why[0] = '\0';
     hk->failures = 0;
+    hk->delivered = hk->failed = hk->retried = hk->skipped = hk->lost = 0;
     preset(hk);
 }
 

@@ -99,6 +99,18 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     return size * n;
 }
 
+/* libcurl sends a POST again on its own when a kept connection died under it: one post
+ * would be two requests. Nothing is sent twice; the second try is the caller's. */
+static int on_gate(void *arg, char *to, char *from, int to_port, int from_port)
+{
+    struct post *ps = arg;
+    (void)to;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    return ps->sends++ == 0 ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
+}
+
 static void set_request(CURL *easy, struct post *ps)
 {
     (void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, ps->method);
@@ -126,6 +138,8 @@ static CURLcode set_ways(CURL *easy, struct post *ps)
     (void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "front-sandbox");
     (void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, ps);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_gate);
+    (void)curl_easy_setopt(easy, CURLOPT_PREREQDATA, ps);
     (void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, ps->why);
     (void)curl_easy_setopt(easy, CURLOPT_PRIVATE, ps);
     return curl_easy_setopt(easy, CURLOPT_URL, ps->url);
@@ -146,7 +160,7 @@ int post_start(struct poster *po, struct post *ps)
 {
     post_fini(ps);
     buf_init(&ps->answer, POST_ANSWER_MAX);
-    ps->status = 0;
+    ps->status = ps->sends = 0;
     ps->unreachable = ps->timed_out = false;
     ps->retry_after_s = ps->took_ms = 0;
     ps->content_type[0] = ps->why[0] = '\0';

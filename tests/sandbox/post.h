@@ -20,7 +20,7 @@ struct post {
     size_t n_headers;
     struct str body; /* ptr NULL: none */
     int64_t timeout_ms;
-    bool fresh; /* a connection of its own: nothing can be sent twice */
+    bool fresh; /* a connection of its own, closed after it */
     void (*done)(struct post *ps);
 
     /* the answer */
@@ -31,7 +31,8 @@ struct post {
     char content_type[64], why[256];
     struct buf answer; /* what is beyond POST_ANSWER_MAX is dropped */
 
-    void *easy, *lines; /* the poster's */
+    int sends; /* the poster's, as all below */
+    void *easy, *lines;
 };
 
 struct poster;
