@@ -17,8 +17,9 @@ HANG, RESET = "hang", "reset"
 class Delivery:
     """One request as it came."""
 
-    def __init__(self, method, path, headers, body):
+    def __init__(self, method, path, headers, body, client):
         self.method, self.path, self.headers, self.body = method, path, headers, body
+        self.client = client  # the connection's other end
 
     @property
     def json(self):
@@ -126,7 +127,8 @@ class Receiver:
 
             def take(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                delivery = Delivery(self.command, self.path, self.headers, body)
+                delivery = Delivery(self.command, self.path, self.headers, body,
+                                    self.client_address)
                 if delivery.challenge is not None:
                     with outer.lock:
                         outer.seen.append(delivery)

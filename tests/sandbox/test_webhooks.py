@@ -301,6 +301,13 @@ class Repeats(WithReceiver):
         self.assertEqual([len(r["attempts"]) for r in self.rows()], [1] * 8)
         self.assertEqual({r["state"] for r in self.rows()}, {"failed"})
 
+    def test_kept_connections(self):
+        self.register("app", "rule", connections=1)
+        self.trigger("inbound", count=5)
+        for kind, connections in (("app", 1), ("rule", 5)):
+            got = self.arrived(kind, 5)
+            self.assertEqual(len({d.client for d in got}), connections, kind)
+
     def test_disabled_after_failures(self):
         self.register("app", retries=0, disable_after=3)
         self.rc.script("app", 500, 200, 500, 500, 500)
@@ -593,6 +600,7 @@ class Channels(WithReceiver):
 class End(unittest.TestCase):
     def test_stops_with_deliveries_under_way(self):
         rc = Receiver()
+        self.addCleanup(rc.close)
         sb = Sandbox("--no-kafka", "--quota", "off")
         try:
             for kind in ("app", "rule"):
@@ -604,7 +612,7 @@ class End(unittest.TestCase):
             wait_for("deliveries", lambda: rc.running == 16)
             self.assertEqual(sb.stop(), 0)
         finally:
-            rc.close()
+            sb.process.kill()  # a test that failed before the end
 
 
 if __name__ == "__main__":
