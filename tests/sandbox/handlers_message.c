@@ -93,8 +93,10 @@ struct object *message_make(struct call *c, bool inbound)
 
 static void build_later(struct call *c, struct object *obj)
 {
-    if (c->sb->opt.build_ms > 0)
-        obj->visible_ms = sandbox_ms(c->sb) + c->sb->opt.build_ms;
+    if (c->sb->opt.build_ms <= 0 || c->op == NULL) /* what is triggered is there */
+        return;
+    obj->visible_ms = sandbox_ms(c->sb) + c->sb->opt.build_ms;
+    c->built_ms = obj->visible_ms;
 }
 
 static struct object *thread_make(struct call *c, struct object *inbox,

@@ -124,6 +124,7 @@ static void world_fini(struct sandbox *sb)
 void sandbox_reset(struct sandbox *sb)
 {
     deliveries_clear(sb);
+    late_clear(sb);
     world_fini(sb);
     world_init(sb);
     seed_all(sb);
@@ -399,6 +400,7 @@ static int serve(struct sandbox *sb, struct err *e)
     world_init(sb);
     journal_init(&sb->journal, sb->opt.journal_max);
     timers_init(&sb->timers);
+    TAILQ_INIT(&sb->lates);
     deliveries_init(&sb->deliveries);
     hooks_init(sb);
     sb->poster = poster_new(&sb->timers, e);
@@ -426,6 +428,7 @@ static int serve(struct sandbox *sb, struct err *e)
     rc = sb->opt.state_file != NULL ? sandbox_save(sb, e) : 0;
 out:
     mock_stop(mk);
+    late_clear(sb);
     deliveries_fini(sb);
     hooks_fini(sb);
     poster_free(sb->poster);

@@ -49,6 +49,7 @@ struct sandbox {
     struct deliveries deliveries;
     struct poster *poster;
     struct timers timers;
+    TAILQ_HEAD(, late) lates; /* emit.c */
     char url[64];
     int64_t started_ms, started_wall_ms; /* monotonic; UTC */
     uint64_t random;
@@ -99,8 +100,10 @@ struct call {
     const char *tier;
     struct limits_view quota;
     bool has_quota;
-    bool executed;    /* the state is as if Front had done it */
-    char made_id[96]; /* id or message_uid of the answer */
+    int64_t built_ms;  /* its events come then: its message is being built; 0: now */
+    struct late *late; /* emit.c: those events */
+    bool executed;     /* the state is as if Front had done it */
+    char made_id[96];  /* id or message_uid of the answer */
     enum fault_kind fault;
     int64_t delay_ms;
 };
@@ -216,6 +219,9 @@ struct event *event_add(struct call *c, const char *type, const struct object *c
 
 /* trigger.c: POST /_sandbox/trigger */
 void trigger_run(struct call *c);
+
+/* Events that wait for a message are forgotten. */
+void late_clear(struct sandbox *sb);
 
 /* admin.c: /_sandbox/... */
 void admin_run(struct call *c);

@@ -241,6 +241,50 @@ class ByThemselves(WithReceiver):
         self.arrived("app", 2)
 
 
+class BuiltLater(WithReceiver):
+    ARGS = (*WithSandbox.ARGS, "--build-ms", "200")
+
+    def test_events_come_with_the_message(self):
+        self.register("app", connections=1)
+        uid = self.ok("POST", CNV + "/messages", {"body": "b", "options": {"tag_ids": ["tag_3"]}},
+                      202)["message_uid"]
+        before = self.events()
+        if self.sb.get("/messages/alt:uid:" + uid).status == 404:  # not built by then
+            self.assertEqual(before, [])
+        got = [d.json["payload"] for d in self.arrived("app", 3)]
+        self.assertEqual([e["type"] for e in got], ["out_reply", "tag", "archive"])
+        self.assertEqual(self.events(), got)
+        self.assertEqual(got[0]["target"]["data"]["message_uid"], uid)
+        self.ok("GET", "/messages/alt:uid:" + uid)
+
+    def test_reset_forgets_what_is_being_built(self):
+        self.ok("POST", CNV + "/messages", {"body": "b"}, 202)
+        self.assertEqual(self.sb.own("POST", "reset").status, 204)
+        uid = self.ok("POST", CNV + "/messages", {"body": "b"}, 202)["message_uid"]
+        wait_for("message", lambda: self.sb.get("/messages/alt:uid:" + uid).status == 200)
+        self.assertEqual([e["type"] for e in self.events()], ["out_reply", "archive"])
+
+
+class Bounds(WithReceiver):
+    def test_events(self):
+        made = self.trigger("archive", count=19999)["events"]
+        self.ok("GET", "/events/evt_2", None, 404)
+        rows = self.ok("GET", "/events?sort_order=asc")["_results"]
+        self.assertEqual([r["id"] for r in rows[:2]], ["evt_3", made[0]])
+
+    def test_deliveries(self):
+        self.register("rule", connections=1, payload="preview")
+        self.rc.gate.clear()
+        self.assertEqual(len(self.trigger("archive", count=20000)["deliveries"]), 20000)
+        made = self.trigger("archive")
+        self.assertEqual((len(made["events"]), made["deliveries"]), (1, []))
+        self.assertEqual(self.hooks()["rule"]["lost"], 1)
+        self.ok("GET", "/events/" + made["events"][0])
+        self.sb.own("DELETE", "webhooks")
+        self.rc.gate.set()
+        self.assertEqual(len(self.rows(state="skipped")), 20000)
+
+
 class Repeats(WithReceiver):
     def test_what_is_repeated(self):
         self.register("app")
