@@ -254,6 +254,8 @@ static void on_done(struct post *ps)
     }
     if (dl->challenge[0] != '\0')
         fine = hook_challenge_end(dl->sb, hk, dl);
+    if (hk->kind == HOOK_CHANNEL && dl->attacks == 0)
+        hook_channel_end(dl->sb, dl, fine);
     delivery_move(dl, fine ? DELIVERY_DONE : DELIVERY_FAILED);
     if (dl->challenge[0] == '\0')
         hook_delivery_end(dl->sb, hk, fine, dl->attacks != 0);

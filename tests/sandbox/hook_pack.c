@@ -182,3 +182,38 @@ void hook_tell_channel(struct call *c, const char *type, const struct object *ch
     pc.skip = hook_refusal(hk, NULL);
     (void)delivery_add(c->sb, &pc);
 }
+
+static void keep_external_ids(struct object *msg, struct object *cnv,
+                              const json_t *answer)
+{
+    json_t *id = json_object_get(answer, "external_id");
+    json_t *thread = json_object_get(answer, "external_conversation_id");
+    if (json_is_string(id) && json_object_get(msg->own, "metadata") == NULL)
+        store_set(msg, "metadata", json_pack("{s:O}", "external_id", id));
+    const json_t *known = json_object_get(json_object_get(cnv->own, "metadata"),
+                                          "external_conversation_ids");
+    if (json_is_string(thread) && json_array_size(known) == 0)
+        store_set(cnv, "metadata",
+                  json_pack("{s:[O]}", "external_conversation_ids", thread));
+}
+
+void hook_channel_end(struct sandbox *sb, const struct delivery *dl, bool fine)
+{
+    struct call none = {.sb = sb}; /* nobody's call */
+    struct object *msg = store_find(&sb->store, KIND_MESSAGE, dl->event);
+    struct object *cnv =
+        msg != NULL ? store_related(msg, REL_HAS, KIND_CONVERSATION, true) : NULL;
+    if (cnv == NULL || strcmp(dl->type, "message") != 0)
+        return;
+    struct str text = buf_str(&dl->post.answer);
+    json_t *answer = text.len > 0 ? json_loadb(text.ptr, text.len, 0, NULL) : NULL;
+    const char *type = json_string_value(json_object_get(answer, "type"));
+    if (fine && type != NULL && strcmp(type, "success") == 0) {
+        keep_external_ids(msg, cnv, answer);
+    } else {
+        store_set_text(msg, "error_type", "delivery_failed");
+        (void)event_add(&none, "sending_error", cnv, msg);
+        hooks_flush(sb);
+    }
+    json_decref(answer);
+}

@@ -85,5 +85,7 @@ void hook_send_challenge(struct sandbox *sb, struct hook *hk);
 /* For deliveries.c: how one ended. The first says whether the challenge was answered. */
 bool hook_challenge_end(struct sandbox *sb, struct hook *hk, const struct delivery *dl);
 void hook_delivery_end(struct sandbox *sb, struct hook *hk, bool fine, bool attack);
+/* What the channel said to a message: its ids, or that it was not sent. */
+void hook_channel_end(struct sandbox *sb, const struct delivery *dl, bool fine);
 
 #endif

@@ -80,7 +80,8 @@ class Receiver:
         self.server.server_close()
 
     def script(self, kind, *answers):
-        """What the next requests get: a status, (status, headers), HANG or RESET; then 200."""
+        """What the next requests get: a status, (status, headers[, body]), HANG or RESET; then 200
+        and {"type":"success"}."""
         self.scripts["/" + kind] = list(answers)
 
     def of(self, kind):
@@ -146,8 +147,9 @@ class Receiver:
                     self.connection.recv(1)  # until the sender gives up
                     self.close_connection = True
                     return
-                status, headers = answer if isinstance(answer, tuple) else (answer, {})
-                self.answer(status, headers, b'{"type":"success"}')
+                status, headers, body = (*answer, b'{"type":"success"}')[:3] \
+                    if isinstance(answer, tuple) else (answer, {}, b'{"type":"success"}')
+                self.answer(status, headers, body)
 
             do_POST = do_DELETE = take
         return Handler

@@ -604,6 +604,25 @@ class Channels(WithReceiver):
         self.assertEqual((second.json["payload"]["body"], second.json["metadata"]),
                          ("reply", {"external_conversation_id": "cnv_1"}))
 
+    def test_what_the_channel_answers(self):
+        self.register("channel", "rule", connections=1, types=["sending_error"])
+        self.rc.script("channel", (200, {}, b'{"type":"success","external_id":"e7",'
+                                            b'"external_conversation_id":"c7"}'),
+                       500, (200, {}, b'{"type":"bad_request"}'), (200, {}, b"odd"))
+        uids = []
+        for n in range(4):
+            uids.append(self.ok("POST", CNV + "/messages",
+                                {"body": str(n), "channel_id": "cha_2"}, 202)["message_uid"])
+            self.rows()
+        got = self.arrived("rule", 3)
+        self.assertEqual([(d.json["type"], d.json["target"]["data"]["message_uid"]) for d in got],
+                         [("sending_error", uid) for uid in uids[1:]])
+        self.assertEqual(got[0].json["source"]["_meta"]["type"], "recipient")
+        msg = self.ok("GET", "/messages/alt:uid:" + uids[0])
+        self.assertEqual((msg["metadata"], msg.get("error_type")), ({"external_id": "e7"}, None))
+        self.assertEqual(self.ok("GET", CNV)["metadata"], {"external_conversation_ids": ["c7"]})
+        self.assertEqual(self.rc.of("channel")[1].json["metadata"]["external_conversation_id"], "c7")
+
     def test_imported(self):
         self.register("channel")
         token = jwt("s", iss="app", sub="cha_2", jti="1", exp=4102444800)
