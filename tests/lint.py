@@ -22,7 +22,7 @@ FLOORS = {"base": 0, "net": 1, "codec": 2, "front": 3, "kafka": 3, "engine": 4, 
 # A library's header, and the only files that may include it.
 LIBRARIES = {
     "librdkafka/": ("connector/kafka/", "tests/sandbox/", "tests/unit/test_kafka", "tests/bench/"),
-    "curl/": ("connector/net/", "tests/bench/", "connector/cli/version.c"),
+    "curl/": ("connector/net/", "tests/sandbox/", "tests/bench/", "connector/cli/version.c"),
     "microhttpd.h": ("connector/net/", "tests/sandbox/", "connector/cli/version.c"),
     "avro.h": ("connector/codec/", "tests/bench/"),
     "uthash.h": ("connector/base/map.h",),

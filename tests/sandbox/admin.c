@@ -107,10 +107,52 @@ static void stats_show(struct call *c)
         (void)json_object_set_new(objects, kinds[i].name,
                                   json_integer((json_int_t)c->sb->store.counts[i]));
     c->answer = json_pack(
-        "{s:I, s:I, s:I, s:I, s:o, s:o}", "requests", (json_int_t)c->sb->requests,
-        "refused_by_quota", (json_int_t)c->sb->refused, "journal_last",
-        (json_int_t)c->sb->journal.last, "events", (json_int_t)c->sb->events.last,
-        "operations", by_operation, "objects", objects);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o}", "requests",
+        (json_int_t)c->sb->requests, "refused_by_quota", (json_int_t)c->sb->refused,
+        "journal_last", (json_int_t)c->sb->journal.last, "events",
+        (json_int_t)c->sb->events.last, "deliveries", (json_int_t)c->sb->deliveries.last,
+        "deliveries_open", (json_int_t)c->sb->deliveries.open, "operations", by_operation,
+        "objects", objects);
+}
+
+static void webhooks_show(struct call *c)
+{
+    c->answer = hooks_dump(&c->sb->hooks);
+}
+
+/* One webhook, or an array of them. */
+static void webhooks_set(struct call *c)
+{
+    struct err e = ERR_INIT;
+    json_t *body =
+        json_loadb(c->body.data != NULL ? c->body.data : "", c->body.len, 0, NULL);
+    size_t n = json_is_array(body) ? json_array_size(body) : 1;
+    for (size_t i = 0; i < n && e.kind == ERR_NONE; i++)
+        (void)hook_set(c->sb, json_is_array(body) ? json_array_get(body, i) : body, &e);
+    json_decref(body);
+    if (e.kind != ERR_NONE) {
+        call_error(c, 400, "Bad request", "%s", e.text);
+        return;
+    }
+    c->status = 201;
+    webhooks_show(c);
+}
+
+/* ?kind=app, or all. */
+static void webhooks_drop(struct call *c)
+{
+    const char *kind = call_query(c, "kind", 0);
+    c->status = 204;
+    for (size_t i = 0; i < HOOKS; i++)
+        if (kind == NULL || strcmp(kind, hook_kind_names[i]) == 0)
+            hook_remove(c->sb, &c->sb->hooks.hooks[i]);
+}
+
+static void deliveries_show(struct call *c)
+{
+    c->answer = deliveries_dump(&c->sb->deliveries, number_asked(c, "since", 0),
+                                (size_t)number_asked(c, "limit", 1000000),
+                                call_query(c, "event", 0));
 }
 
 static const struct admin_row rows[] = {
@@ -124,6 +166,11 @@ static const struct admin_row rows[] = {
     {"GET", "faults", faults_show},
     {"POST", "faults", faults_set},
     {"DELETE", "faults", faults_drop},
+    {"GET", "webhooks", webhooks_show},
+    {"POST", "webhooks", webhooks_set},
+    {"DELETE", "webhooks", webhooks_drop},
+    {"POST", "trigger", trigger_run},
+    {"GET", "deliveries", deliveries_show},
     {"POST", "reset", admin_reset},
     {"POST", "save", admin_save},
 };

@@ -292,6 +292,7 @@ void call_run(struct call *c)
     } else if (c->n_segments > 0 && strcmp(c->segments[0], "_sandbox") == 0) {
         admin_run(c);
         answer_to_text(c);
+        hooks_flush(c->sb);
         return;
     } else {
         c->sb->requests++;
@@ -302,4 +303,5 @@ void call_run(struct call *c)
     }
     answer_to_text(c);
     note_in_journal(c);
+    hooks_flush(c->sb);
 }

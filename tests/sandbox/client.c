@@ -1,5 +1,5 @@
-/* front-sandbox assert-once: asks a running sandbox for calls that were executed twice.
- */
+/* The subcommands are clients of a running sandbox. assert-once asks it for calls that
+ * were executed twice. */
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -26,52 +26,77 @@ static int url_port(const char *url, int64_t *port, struct err *e)
     return parse_i64(str_split(&rest, '/'), 1, 65535, port, e);
 }
 
-static int fetch(int64_t port, const char *path, struct buf *out, struct err *e)
+static int exchange(int fd, struct str ask, struct buf *out)
 {
     char part[65536];
+    while (ask.len > 0) {
+        ssize_t n = send(fd, ask.ptr, ask.len, MSG_NOSIGNAL);
+        if (n <= 0)
+            return -1;
+        ask.ptr += n;
+        ask.len -= (size_t)n;
+    }
+    ssize_t n = recv(fd, part, sizeof part, 0);
+    for (; n > 0; n = recv(fd, part, sizeof part, 0))
+        (void)buf_add(out, part, (size_t)n);
+    return n < 0 || out->over || out->len == 0 ? -1 : 0;
+}
+
+static int fetch(int64_t port, struct str ask, struct buf *out, struct err *e)
+{
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int rc = connect(fd, (struct sockaddr *)&at, sizeof at);
-    char *ask = mem_printf("GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n", path);
-    if (rc == 0 && send(fd, ask, strlen(ask), MSG_NOSIGNAL) < 0)
-        rc = -1;
-    ssize_t n = rc == 0 ? recv(fd, part, sizeof part, 0) : 0;
-    for (; n > 0; n = recv(fd, part, sizeof part, 0))
-        (void)buf_add(out, part, (size_t)n);
-    mem_free(ask);
+    if (rc == 0)
+        rc = exchange(fd, ask, out);
     close(fd);
-    if (rc < 0 || out->over || out->len == 0)
+    if (rc < 0)
         return err_set(e, ERR_SYSTEM, "no answer from port %lld", (long long)port);
     return 0;
 }
 
+int client_ask(const char *url, const char *method, const char *path, struct str body,
+               int *status, json_t **answer, struct err *e)
+{
+    struct buf ask, out;
+    int64_t port = 0, code = 0;
+    int rc = -1;
+    buf_init(&ask, ANSWER_MAX);
+    buf_init(&out, ANSWER_MAX);
+    (void)buf_printf(&ask,
+                     "%s %s HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Length: %zu\r\n\r\n",
+                     method, path, body.len);
+    (void)buf_add(&ask, body.ptr, body.len);
+    *answer = NULL;
+    if (url_port(url, &port, e) == 0 && fetch(port, buf_str(&ask), &out, e) == 0) {
+        const char *text = memmem(out.data, out.len, "\r\n\r\n", 4);
+        if (text != NULL && out.len > 12 &&
+            parse_i64((struct str){out.data + 9, 3}, 100, 599, &code, e) == 0)
+            *answer = json_loads(text + 4, 0, NULL);
+        rc = *answer != NULL
+                 ? 0
+                 : err_set(e, ERR_SYSTEM, "%s does not answer like a sandbox", url);
+    }
+    *status = (int)code;
+    buf_fini(&ask);
+    buf_fini(&out);
+    return rc;
+}
+
 static json_t *ask_repeats(const char *url, const char *allow, struct err *e)
 {
-    struct buf out;
-    int64_t port = 0;
+    struct buf path;
     json_t *j = NULL;
-    buf_init(&out, ANSWER_MAX);
-    char *path = mem_strdup("/_sandbox/repeats");
-    if (allow != NULL) {
-        struct buf b;
-        buf_init(&b, 8192);
-        (void)buf_add_cstr(&b, "/_sandbox/repeats?allow=");
-        for (const char *s = allow; *s != '\0'; s++)
-            (void)buf_printf(&b, "%%%02x", (unsigned)(unsigned char)*s);
-        mem_free(path);
-        path = mem_strdup(b.data);
-        buf_fini(&b);
-    }
-    if (url_port(url, &port, e) == 0 && fetch(port, path, &out, e) == 0) {
-        const char *body = memmem(out.data, out.len, "\r\n\r\n", 4);
-        if (body != NULL)
-            j = json_loads(body + 4, 0, NULL);
-        if (j == NULL)
-            err_set(e, ERR_SYSTEM, "%s does not answer like a sandbox", url);
-    }
-    mem_free(path);
-    buf_fini(&out);
+    int status = 0;
+    buf_init(&path, 8192);
+    (void)buf_add_cstr(&path, "/_sandbox/repeats");
+    if (allow != NULL)
+        (void)buf_add_cstr(&path, "?allow=");
+    for (const char *s = allow; s != NULL && *s != '\0'; s++)
+        (void)buf_printf(&path, "%%%02x", (unsigned)(unsigned char)*s);
+    (void)client_ask(url, "GET", path.data, STR_LIT(""), &status, &j, e);
+    buf_fini(&path);
     return j;
 }
 

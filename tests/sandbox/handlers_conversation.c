@@ -1,5 +1,6 @@
 /* Conversations, their comments, assignee, links, reminders, search, and the events all
  * this leaves behind. */
+#include <ctype.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -10,22 +11,6 @@ struct handler {
     const char *operation;
     operation_fn *run;
 };
-
-void event_add(struct call *c, const char *type, const struct object *cnv,
-               const struct object *target)
-{
-    struct event *ev = events_push(&c->sb->events);
-    const char *author = call_text(c, "author_id");
-    const struct object *tea =
-        author != NULL ? find_object(c->sb, KIND_TEAMMATE, author) : NULL;
-    ev->type = type;
-    ev->emitted_at = sandbox_now(c->sb);
-    snprintf(ev->conversation, sizeof ev->conversation, "%s", cnv->id);
-    if (target != NULL)
-        snprintf(ev->target, sizeof ev->target, "%s", target->id);
-    if (tea != NULL)
-        snprintf(ev->source, sizeof ev->source, "%s", tea->id);
-}
 
 struct object *author_of(struct call *c)
 {
@@ -51,7 +36,7 @@ void conversation_assign(struct call *c, struct object *cnv, struct object *tea)
         store_part_all(cnv, REL_ASSIGNED, KIND_TEAMMATE, true);
         if (tea != NULL)
             (void)store_join(tea, REL_ASSIGNED, cnv);
-        event_add(c, tea != NULL ? "assign" : "unassign", cnv, tea != NULL ? tea : old);
+        event_add(c, tea != NULL ? "assign" : "unassign", cnv, tea);
     }
     if (status_is(cnv, "assigned") || status_is(cnv, "unassigned"))
         store_set_text(cnv, "status", open_status(cnv));
@@ -84,9 +69,27 @@ static bool set_status_id(struct call *c, struct object *cnv)
     return true;
 }
 
+static bool names_object(struct call *c, const json_t *ids, const struct object *obj)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++) {
+        const char *id = json_string_value(json_array_get(ids, i));
+        if (id != NULL && find_object(c->sb, obj->kind, id) == obj)
+            return true;
+    }
+    return false;
+}
+
 static void replace_tags(struct call *c, struct object *cnv, const json_t *ids)
 {
-    store_part_all(cnv, REL_HAS, KIND_TAG, true);
+    struct edge *ed, *next;
+    for (ed = TAILQ_FIRST(&cnv->in); ed != NULL; ed = next) {
+        struct object *tag = ed->parent;
+        next = TAILQ_NEXT(ed, in);
+        if (ed->rel != REL_HAS || tag->kind != KIND_TAG || names_object(c, ids, tag))
+            continue;
+        (void)store_part(tag, REL_HAS, cnv);
+        event_add(c, "untag", cnv, tag);
+    }
     for (size_t i = 0; i < json_array_size(ids); i++) {
         const char *id = json_string_value(json_array_get(ids, i));
         struct object *tag = id != NULL ? find_object(c->sb, KIND_TAG, id) : NULL;
@@ -105,6 +108,23 @@ static void move_to_inbox(struct call *c, struct object *cnv, const char *id)
     event_add(c, "move", cnv, inb);
 }
 
+/* One event for each value that changed; its target is the field, if there is one. */
+static void note_custom_fields(struct call *c, struct object *cnv, const json_t *old)
+{
+    const char *name;
+    json_t *v;
+    json_object_foreach(call_field(c, "custom_fields"), name, v)
+    {
+        struct object *fld;
+        if (json_equal(json_object_get(old, name), v))
+            continue;
+        TAILQ_FOREACH (fld, &c->sb->store.lists[KIND_CUSTOM_FIELD], of_kind)
+            if (strcmp(store_text(fld, "name"), name) == 0)
+                break;
+        event_add(c, "custom_field_updated", cnv, fld);
+    }
+}
+
 static void update_conversation(struct call *c)
 {
     struct object *cnv = find_param(c, KIND_CONVERSATION, "conversation_id");
@@ -114,7 +134,10 @@ static void update_conversation(struct call *c)
     if (cnv == NULL)
         return;
     char *before = mem_strdup(store_text(cnv, "status"));
+    json_t *fields = json_incref(json_object_get(cnv->own, "custom_fields"));
     absorb(c, cnv); /* would take `status` as it stands; the words differ */
+    note_custom_fields(c, cnv, fields);
+    json_decref(fields);
     store_set_text(cnv, "status", before);
     mem_free(before);
     if (assignee != NULL)
@@ -172,7 +195,7 @@ static void delete_conversation(struct call *c)
     store_remove(&c->sb->store, cnv);
 }
 
-static struct object *comment_make(struct call *c, struct object *cnv, json_t *from)
+struct object *comment_make(struct call *c, struct object *cnv, const json_t *from)
 {
     struct object *com = store_add(&c->sb->store, KIND_COMMENT, NULL);
     const char *author = json_string_value(json_object_get(from, "author_id"));
@@ -186,8 +209,22 @@ static struct object *comment_make(struct call *c, struct object *cnv, json_t *f
     if (tea != NULL)
         store_set_text(com, "_author", tea->id);
     (void)store_join(cnv, REL_HAS, com);
-    event_add(c, "comment", cnv, com);
     return com;
+}
+
+/* "@username" mentions a teammate. */
+static void comment_tell(struct call *c, struct object *cnv, struct object *com)
+{
+    struct object *tea;
+    event_add(c, "comment", cnv, com);
+    TAILQ_FOREACH (tea, &c->sb->store.lists[KIND_TEAMMATE], of_kind) {
+        char *name = mem_printf("@%s", store_text(tea, "username"));
+        const char *at = name[1] != '\0' ? strstr(store_text(com, "body"), name) : NULL;
+        bool whole = at != NULL && !isalnum((unsigned char)at[strlen(name)]);
+        mem_free(name);
+        if (whole && store_join(com, REL_MENTIONS, tea))
+            event_add(c, "mention", cnv, com);
+    }
 }
 
 static void add_comment(struct call *c)
@@ -197,6 +234,7 @@ static void add_comment(struct call *c)
         return;
     struct object *com = comment_make(c, cnv, c->json);
     attach_files(c, com);
+    comment_tell(c, cnv, com);
     answer_object(c, com);
 }
 
@@ -213,6 +251,7 @@ static void add_comment_reply(struct call *c)
     struct object *com = comment_make(c, cnv, c->json);
     store_set_text(com, "_replied_to", old->id);
     attach_files(c, com);
+    comment_tell(c, cnv, com);
     answer_object(c, com);
 }
 
@@ -233,7 +272,7 @@ static void create_conversation(struct call *c)
             (void)store_join(cnv, REL_FOLLOWS, find_object(c->sb, KIND_TEAMMATE, id));
     }
     if (json_is_object(comment))
-        (void)comment_make(c, cnv, comment);
+        comment_tell(c, cnv, comment_make(c, cnv, comment));
     answer_object(c, cnv);
 }
 
@@ -309,18 +348,12 @@ static void conversation_events(struct call *c)
 static void get_event(struct call *c)
 {
     const char *id = call_param(c, "event_id");
-    const struct event *ev = NULL;
-    char want[40];
+    const struct events *es = &c->sb->events;
     bool example = magic_of(id) != MAGIC_NONE && magic_of(id) != MAGIC_404;
-    for (uint64_t n = events_first(&c->sb->events); n <= c->sb->events.last; n++) {
-        snprintf(want, sizeof want, "evt_%llx", (unsigned long long)n);
-        if (example || strcmp(want, id) == 0) {
-            ev = events_get(&c->sb->events, n);
-            break;
-        }
-    }
+    const struct event *ev =
+        example ? events_get(es, events_first(es)) : events_find(es, id);
     if (ev != NULL)
-        c->answer = render_event(c->sb, ev);
+        c->answer = render_event(c->sb, ev, false);
     else
         call_error(c, 404, "Not found", "Unknown event \"%s\"", id);
 }

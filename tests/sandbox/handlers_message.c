@@ -60,7 +60,7 @@ static const char *text_or(struct call *c, const char *name, const char *preset)
     return text != NULL ? text : preset;
 }
 
-static struct object *message_make(struct call *c, bool inbound)
+struct object *message_make(struct call *c, bool inbound)
 {
     char uid[33], blurb[200];
     struct object *msg = store_add(&c->sb->store, KIND_MESSAGE, NULL);
@@ -93,8 +93,10 @@ static struct object *message_make(struct call *c, bool inbound)
 
 static void build_later(struct call *c, struct object *obj)
 {
-    if (c->sb->opt.build_ms > 0)
-        obj->visible_ms = sandbox_ms(c->sb) + c->sb->opt.build_ms;
+    if (c->sb->opt.build_ms <= 0 || c->op == NULL) /* what is triggered is there */
+        return;
+    obj->visible_ms = sandbox_ms(c->sb) + c->sb->opt.build_ms;
+    c->built_ms = obj->visible_ms;
 }
 
 static struct object *thread_make(struct call *c, struct object *inbox,
@@ -120,37 +122,62 @@ static struct object *thread_make(struct call *c, struct object *inbox,
     return cnv;
 }
 
-static void message_place(struct call *c, struct object *msg, struct object *cnv,
-                          const char *type)
+void message_join(struct call *c, struct object *msg, struct object *cnv)
 {
-    const json_t *options = call_field(c, "options");
-    const json_t *tags = json_object_get(options, "tag_ids");
     (void)store_join(cnv, REL_HAS, msg);
     store_set_text(cnv, "_last_message", msg->id);
     store_set(cnv, "updated_at", json_real(sandbox_now(c->sb)));
+    build_later(c, msg);
+}
+
+static struct event *message_place(struct call *c, struct object *msg, struct object *cnv,
+                                   const char *type)
+{
+    const json_t *options = call_field(c, "options");
+    const json_t *tags = json_object_get(options, "tag_ids");
+    message_join(c, msg, cnv);
+    struct event *ev = event_add(c, type, cnv, msg);
     for (size_t i = 0; i < json_array_size(tags); i++) {
         const char *id = json_string_value(json_array_get(tags, i));
         struct object *tag = id != NULL ? find_object(c->sb, KIND_TAG, id) : NULL;
-        if (tag != NULL)
-            (void)store_join(tag, REL_HAS, cnv);
+        if (tag != NULL && store_join(tag, REL_HAS, cnv))
+            event_add(c, "tag", cnv, tag);
     }
-    build_later(c, msg);
-    event_add(c, type, cnv, msg);
     snprintf(c->made_id, sizeof c->made_id, "%s", msg->id);
     answer_accepted(c, store_text(msg, "message_uid"));
+    return ev;
 }
 
 /* options.archive is true unless it is said otherwise. */
 static void archive(struct call *c, struct object *cnv)
 {
     const json_t *v = json_object_get(call_field(c, "options"), "archive");
-    if (v == NULL || !json_is_false(v))
-        store_set_text(cnv, "status", "archived");
+    if (json_is_false(v) || strcmp(store_text(cnv, "status"), "archived") == 0)
+        return;
+    store_set_text(cnv, "status", "archived");
+    event_add(c, "archive", cnv, NULL);
 }
 
 static struct object *inbox_of(const struct object *cha)
 {
     return store_related(cha, REL_HAS, KIND_INBOX, true);
+}
+
+/* A channel of its own kind sends the message itself. */
+static void tell_channel(struct call *c, const struct object *cha,
+                         const struct object *msg)
+{
+    if (cha != NULL && strcmp(store_text(cha, "type"), "custom") == 0)
+        hook_tell_channel(c, "message", cha, msg);
+}
+
+static const struct object *reply_channel(struct call *c, const struct object *cnv)
+{
+    const char *id = call_text(c, "channel_id");
+    const struct object *inb = store_related(cnv, REL_HAS, KIND_INBOX, true);
+    if (id != NULL)
+        return find_object(c->sb, KIND_CHANNEL, id);
+    return inb != NULL ? store_related(inb, REL_HAS, KIND_CHANNEL, false) : NULL;
 }
 
 static void create_message(struct call *c)
@@ -160,8 +187,9 @@ static void create_message(struct call *c)
         return;
     struct object *msg = message_make(c, false);
     struct object *cnv = thread_make(c, inbox_of(cha), msg);
+    (void)message_place(c, msg, cnv, "outbound");
+    tell_channel(c, cha, msg);
     archive(c, cnv);
-    message_place(c, msg, cnv, "outbound");
 }
 
 static void create_reply(struct call *c)
@@ -177,8 +205,9 @@ static void create_reply(struct call *c)
         json_object_get(cnv->own, "recipient") != NULL)
         store_set(msg, "recipients",
                   json_pack("[O]", json_object_get(cnv->own, "recipient")));
+    (void)message_place(c, msg, cnv, "out_reply");
+    tell_channel(c, reply_channel(c, cnv), msg);
     archive(c, cnv);
-    message_place(c, msg, cnv, "out_reply");
 }
 
 /* A thread is known by a name within its channel or inbox. */
@@ -233,9 +262,9 @@ static void receive_custom(struct call *c)
     store_set_text(msg, "type", "custom");
     if (call_field(c, "metadata") != NULL)
         store_set(msg, "metadata", json_deep_copy(call_field(c, "metadata")));
-    message_place(c, msg,
-                  thread_of(c, cha, meta_text(c, "thread_ref"), inbox_of(cha), msg),
-                  "inbound");
+    (void)message_place(c, msg,
+                        thread_of(c, cha, meta_text(c, "thread_ref"), inbox_of(cha), msg),
+                        "inbound");
 }
 
 static void sync_message(struct call *c, bool inbound)
@@ -247,10 +276,13 @@ static void sync_message(struct call *c, bool inbound)
     struct object *msg = message_make(c, inbound);
     store_set_text(msg, "type", "custom");
     remember_external(c, cha, msg, external);
-    message_place(
-        c, msg,
-        thread_of(c, cha, meta_text(c, "external_conversation_id"), inbox_of(cha), msg),
-        inbound ? "inbound" : "outbound");
+    const char *ref = meta_text(c, "external_conversation_id");
+    struct object *cnv = thread_of(c, cha, ref, inbox_of(cha), msg);
+    if (ref != NULL)
+        store_set(cnv, "metadata",
+                  json_pack("{s:[s]}", "external_conversation_ids", ref));
+    (void)message_place(c, msg, cnv, inbound ? "inbound" : "outbound");
+    hook_tell_channel(c, "message_imported", cha, msg);
 }
 
 static void sync_inbound(struct call *c)
@@ -281,7 +313,7 @@ static void import_message(struct call *c)
                      : thread_of(c, inb, meta_text(c, "thread_ref"), inb, msg);
     if (json_is_true(json_object_get(call_field(c, "metadata"), "is_archived")))
         store_set_text(cnv, "status", "archived");
-    message_place(c, msg, cnv, inbound ? "inbound" : "outbound");
+    message_place(c, msg, cnv, inbound ? "inbound" : "outbound")->reach = REACH_MASS;
     if (assignee != NULL)
         conversation_assign(c, cnv, find_object(c->sb, KIND_TEAMMATE, assignee));
 }

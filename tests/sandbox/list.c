@@ -191,49 +191,68 @@ bool match_conversation(struct call *c, const struct object *obj)
            asked_for(c, "q[status_ids]", store_text(obj, "status_id"));
 }
 
-static bool within(struct call *c, const char *from, const char *to, double at)
+struct span {
+    double from, to;
+};
+
+/* "1454453901.012"; false after it has answered 400. */
+static bool seconds_read(struct call *c, const char *name, double *out)
 {
-    const char *a = call_query(c, from, 0), *b = call_query(c, to, 0);
-    return (a == NULL || at >= strtod(a, NULL)) && (b == NULL || at <= strtod(b, NULL));
+    const char *text = call_query(c, name, 0);
+    char *end = NULL;
+    if (text == NULL)
+        return true;
+    double v = strtod(text, &end);
+    if (end == text || *end != '\0' || !(v >= 0 && v < 1e12))
+        return bad_query(c, name, "should be a timestamp in seconds");
+    *out = v;
+    return true;
 }
 
-static bool event_fits(struct call *c, const struct event *ev, const char *conversation)
+static bool span_read(struct call *c, struct span *sp)
+{
+    const char *by = call_query(c, "sort_by", 0);
+    *sp = (struct span){0, 1e12};
+    if (by != NULL && strcmp(by, "created_at") != 0)
+        return bad_query(c, "sort_by", "should be created_at");
+    return seconds_read(c, "q[after]", &sp->from) &&
+           seconds_read(c, "q[before]", &sp->to);
+}
+
+static bool event_fits(struct call *c, const struct event *ev, const struct span *sp,
+                       const char *conversation)
 {
     if (conversation != NULL)
         return strcmp(ev->conversation, conversation) == 0;
-    if (!asked_for(c, "q[types]", ev->type) ||
-        !within(c, "q[after]", "q[before]", ev->emitted_at))
-        return false;
-    if (call_query(c, "q[inboxes]", 0) == NULL)
-        return true;
-    const struct object *cnv =
-        store_find(&c->sb->store, KIND_CONVERSATION, ev->conversation);
-    const struct object *inb =
-        cnv != NULL ? store_related(cnv, REL_HAS, KIND_INBOX, true) : NULL;
-    return inb != NULL && asked_for(c, "q[inboxes]", inb->id);
+    return ev->emitted_at >= sp->from && ev->emitted_at <= sp->to &&
+           asked_for(c, "q[types]", ev->type->name) &&
+           asked_for(c, "q[inboxes]", ev->inbox);
 }
 
 void list_events(struct call *c, const char *conversation)
 {
     struct page pg;
+    struct span sp;
     const struct events *es = &c->sb->events;
-    if (!page_read(c, &pg))
+    if (!page_read(c, &pg) || !span_read(c, &sp))
         return;
     json_t *results = json_array();
     uint64_t first = events_first(es), last = 0;
     uint64_t n = pg.ascending ? first : es->last;
     if (pg.after != 0)
         n = pg.ascending ? pg.after + 1 : pg.after - 1;
-    for (; n >= first && n <= es->last && n != 0; n = pg.ascending ? n + 1 : n - 1) {
+    if (n < first && pg.ascending) /* what came after the page is out of the ring */
+        n = first;
+    for (; n >= first && n <= es->last; n = pg.ascending ? n + 1 : n - 1) {
         const struct event *ev = events_get(es, n);
-        if (!event_fits(c, ev, conversation))
+        if (!event_fits(c, ev, &sp, conversation))
             continue;
         if (json_array_size(results) == pg.limit) {
             answer_list(c, &pg, results, last);
             return;
         }
         last = n;
-        (void)json_array_append_new(results, render_event(c->sb, ev));
+        (void)json_array_append_new(results, render_event(c->sb, ev, false));
     }
     answer_list(c, &pg, results, 0);
 }

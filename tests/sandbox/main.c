@@ -32,6 +32,9 @@ static const char help_text[] =
     "\n"
     "  front-sandbox [options]             serve until SIGTERM; prints one JSON line "
     "when ready\n"
+    "  front-sandbox trigger TYPE --url URL [...]\n"
+    "                                      make an event and send its webhook; "
+    "trigger --help\n"
     "  front-sandbox assert-once --url URL [--allow-identical[=TEXT]]\n"
     "                                      name calls that were executed twice; exit 1 "
     "if any\n"
@@ -57,7 +60,16 @@ static const char help_text[] =
     "600000)\n"
     "  --journal N|off     requests kept for /_sandbox/requests (default 100000)\n"
     "  --max-objects N     objects of one kind; the oldest go first (default 50000)\n"
-    "  --catalogue FILE    another schemas/catalogue.json than the compiled-in one\n";
+    "  --catalogue FILE    another schemas/catalogue.json than the compiled-in one\n"
+    "\n"
+    "Webhooks (also while it runs: POST /_sandbox/webhooks):\n"
+    "  --webhook-app URL, --webhook-rule URL, --webhook-channel URL\n"
+    "                      where each kind is sent\n"
+    "  --webhook-app-key K, --webhook-rule-key K, --webhook-channel-key K\n"
+    "                      what signs them (app and channel: default --app-secret)\n"
+    "  --webhook-payload P full or preview: what events carry (default full)\n"
+    "  --webhook-retry-ms N   how long before an application webhook is tried again "
+    "(default 500)\n";
 
 double sandbox_now(const struct sandbox *sb)
 {
@@ -95,7 +107,7 @@ static void world_init(struct sandbox *sb)
     sb->started_wall_ms = clock_wall(&clock_system);
     sb->requests = sb->refused = 0;
     store_init(&sb->store, sb->opt.seed, (size_t)sb->opt.objects_max);
-    events_init(&sb->events);
+    events_init(&sb->events, sb->opt.seed);
     limits_init(&sb->limits, &sb->opt.limits, sb->started_ms);
     faults_init(&sb->faults);
 }
@@ -108,8 +120,11 @@ static void world_fini(struct sandbox *sb)
     store_fini(&sb->store);
 }
 
+/* The webhooks stay; what they were to be sent goes. */
 void sandbox_reset(struct sandbox *sb)
 {
+    deliveries_clear(sb);
+    late_clear(sb);
     world_fini(sb);
     world_init(sb);
     seed_all(sb);
@@ -124,6 +139,7 @@ int sandbox_save(struct sandbox *sb, struct err *e)
         return err_set(e, ERR_SETTINGS, "start with --state FILE to save");
     char *part = mem_printf("%s.part", sb->opt.state_file);
     json_t *dump = store_dump(&sb->store);
+    (void)json_object_set_new(dump, "events", events_dump(&sb->events));
     int rc = json_dump_file(dump, part, JSON_COMPACT);
     if (rc == 0)
         rc = rename(part, sb->opt.state_file);
@@ -144,6 +160,8 @@ static int world_load(struct sandbox *sb, struct err *e)
         return err_set(e, ERR_SETTINGS, "%s: line %d: %s", sb->opt.state_file, je.line,
                        je.text);
     int rc = store_restore(&sb->store, dump, e);
+    if (rc == 0)
+        rc = events_restore(&sb->events, json_object_get(dump, "events"), e);
     json_decref(dump);
     return rc;
 }
@@ -165,7 +183,8 @@ enum {
     OPT_HOLD_MS,
     OPT_JOURNAL,
     OPT_MAX_OBJECTS,
-    OPT_CATALOGUE
+    OPT_CATALOGUE,
+    OPT_WEBHOOK
 };
 
 static const struct option long_options[] = {
@@ -186,6 +205,14 @@ static const struct option long_options[] = {
     {"journal", required_argument, NULL, OPT_JOURNAL},
     {"max-objects", required_argument, NULL, OPT_MAX_OBJECTS},
     {"catalogue", required_argument, NULL, OPT_CATALOGUE},
+    {"webhook-app", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-rule", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-channel", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-app-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-rule-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-channel-key", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-payload", required_argument, NULL, OPT_WEBHOOK},
+    {"webhook-retry-ms", required_argument, NULL, OPT_WEBHOOK},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -205,7 +232,43 @@ static int speed_read(struct options *o, struct err *e)
     return 0;
 }
 
-static int option_take(struct options *o, int opt, int *guards, struct err *e)
+static json_t *webhook_of(struct options *o, const char *kind)
+{
+    json_t *fields = json_object_get(o->webhooks, kind);
+    if (fields != NULL)
+        return fields;
+    fields = json_pack("{s:s}", "kind", kind);
+    (void)json_object_set_new(o->webhooks, kind, fields);
+    return fields;
+}
+
+/* "webhook-app", "webhook-app-key": a field of one kind; else of those that carry events.
+ */
+static int webhook_read(struct options *o, const char *name, struct err *e)
+{
+    int64_t ms = 0;
+    name += strlen("webhook-");
+    if (strcmp(name, "retry-ms") == 0) {
+        if (number("webhook-retry-ms", 0, 3600000, &ms, e) < 0)
+            return -1;
+        (void)json_object_set_new(webhook_of(o, "app"), "retry_ms", json_integer(ms));
+        return 0;
+    }
+    for (size_t i = 0; i < HOOKS; i++) {
+        const char *kind = hook_kind_names[i];
+        size_t len = strlen(kind);
+        const char *field = strcmp(name, "payload") == 0      ? "payload"
+                            : strncmp(name, kind, len) != 0   ? NULL
+                            : strcmp(name + len, "-key") == 0 ? "key"
+                                                              : "url";
+        if (field != NULL)
+            (void)json_object_set_new(webhook_of(o, kind), field, json_string(optarg));
+    }
+    return 0;
+}
+
+static int option_take(struct options *o, int opt, const char *name, int *guards,
+                       struct err *e)
 {
     int64_t n = 0;
     int rc = 0;
@@ -267,6 +330,9 @@ static int option_take(struct options *o, int opt, int *guards, struct err *e)
     case OPT_CATALOGUE:
         o->catalogue = optarg;
         break;
+    case OPT_WEBHOOK:
+        rc = webhook_read(o, name, e);
+        break;
     default:
         rc = err_set(e, ERR_SETTINGS, "see front-sandbox --help");
     }
@@ -275,7 +341,7 @@ static int option_take(struct options *o, int opt, int *guards, struct err *e)
 
 static int options_read(int argc, char **argv, struct options *o, struct err *e)
 {
-    int opt, guards = -1;
+    int opt, guards = -1, at = 0;
     *o = (struct options){.kafka = true,
                           .topics = TOPICS_PRESET,
                           .seed = 1,
@@ -284,13 +350,14 @@ static int options_read(int argc, char **argv, struct options *o, struct err *e)
                           .objects_max = 50000,
                           .speed = 1,
                           .limits = {.window = WINDOW_FIXED, .limit = 200},
-                          .journal_max = 100000};
-    while ((opt = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+                          .journal_max = 100000,
+                          .webhooks = json_object()};
+    while ((opt = getopt_long(argc, argv, "h", long_options, &at)) != -1) {
         if (opt == 'h') {
             fputs(help_text, stdout);
             exit(0);
         }
-        if (option_take(o, opt, &guards, e) < 0)
+        if (option_take(o, opt, long_options[at].name, &guards, e) < 0)
             return -1;
     }
     if (optind < argc)
@@ -311,6 +378,21 @@ static void signals_block(void)
     (void)signal(SIGPIPE, SIG_IGN);
 }
 
+/* What has a URL; the rest were fields of a webhook that is not there. */
+static int webhooks_start(struct sandbox *sb, struct err *e)
+{
+    const char *kind;
+    json_t *fields;
+    json_object_foreach(sb->opt.webhooks, kind, fields)
+    {
+        if (json_object_get(fields, "url") != NULL && hook_set(sb, fields, e) < 0) {
+            e->kind = ERR_SETTINGS;
+            return err_prefix(e, "--webhook-%s", kind);
+        }
+    }
+    return 0;
+}
+
 static int serve(struct sandbox *sb, struct err *e)
 {
     struct mock *mk = NULL;
@@ -318,6 +400,12 @@ static int serve(struct sandbox *sb, struct err *e)
     world_init(sb);
     journal_init(&sb->journal, sb->opt.journal_max);
     timers_init(&sb->timers);
+    TAILQ_INIT(&sb->lates);
+    deliveries_init(&sb->deliveries);
+    hooks_init(sb);
+    sb->poster = poster_new(&sb->timers, e);
+    if (sb->poster == NULL)
+        goto out;
     if (spec_load(&sb->spec, sb->opt.catalogue, e) < 0 ||
         operations_bind(&sb->spec, e) < 0)
         goto out;
@@ -328,6 +416,8 @@ static int serve(struct sandbox *sb, struct err *e)
         if (mk == NULL)
             goto out;
     }
+    if (webhooks_start(sb, e) < 0)
+        goto out;
     json_t *line = json_pack("{s:b, s:s, s:s?}", "ready", 1, "url", sb->url, "bootstrap",
                              mk != NULL ? mock_bootstrap(mk) : NULL);
     (void)json_dumpf(line, stdout, JSON_COMPACT);
@@ -338,7 +428,12 @@ static int serve(struct sandbox *sb, struct err *e)
     rc = sb->opt.state_file != NULL ? sandbox_save(sb, e) : 0;
 out:
     mock_stop(mk);
+    late_clear(sb);
+    deliveries_fini(sb);
+    hooks_fini(sb);
+    poster_free(sb->poster);
     server_stop(sb);
+    json_decref(sb->opt.webhooks);
     spec_fini(&sb->spec);
     timers_fini(&sb->timers);
     journal_fini(&sb->journal);
@@ -352,6 +447,8 @@ int main(int argc, char **argv)
     static struct sandbox sb;
     if (argc > 1 && strcmp(argv[1], "assert-once") == 0)
         return assert_once(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "trigger") == 0)
+        return trigger_ask(argc - 1, argv + 1);
     if (options_read(argc, argv, &sb.opt, &e) < 0) {
         fprintf(stderr, "front-sandbox: %s\n", e.text);
         return 2;

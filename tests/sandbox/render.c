@@ -239,33 +239,3 @@ json_t *render(struct sandbox *sb, const struct object *obj, const struct shape 
 {
     return render_fields(sb, obj, shape->fields, shape->n_fields, false);
 }
-
-static json_t *render_side(struct sandbox *sb, const char *id)
-{
-    enum kind kind = kind_of_prefix(id);
-    struct object *obj = kind != KIND_NONE ? store_find(&sb->store, kind, id) : NULL;
-    if (obj == NULL)
-        return json_null();
-    const struct shape *shape = spec_shape(&sb->spec, kinds[kind].shape);
-    json_t *data = render(sb, obj, shape);
-    if (kind == KIND_INBOX) /* Front gives inboxes as a list */
-        data = json_pack("[o]", data);
-    return json_pack("{s:{s:s}, s:o}", "_meta", "type",
-                     kind == KIND_INBOX ? "inboxes" : kinds[kind].name, "data", data);
-}
-
-json_t *render_event(struct sandbox *sb, const struct event *ev)
-{
-    char path[64];
-    struct object *cnv = store_find(&sb->store, KIND_CONVERSATION, ev->conversation);
-    const struct shape *shape = spec_shape(&sb->spec, "Conversation");
-    snprintf(path, sizeof path, "/events/evt_%llx", (unsigned long long)ev->n);
-    json_t *source = ev->source[0] != '\0'
-                         ? render_side(sb, ev->source)
-                         : json_pack("{s:{s:s}, s:n}", "_meta", "type", "api", "data");
-    return json_pack("{s:o, s:s, s:s, s:f, s:o, s:o, s:o}", "_links",
-                     render_links(sb, path), "id", path + 8, "type", ev->type,
-                     "emitted_at", ev->emitted_at, "source", source, "target",
-                     render_side(sb, ev->target), "conversation",
-                     cnv != NULL ? render(sb, cnv, shape) : json_null());
-}

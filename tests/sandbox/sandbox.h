@@ -11,8 +11,10 @@
 #include "base/err.h"
 #include "base/timers.h"
 
+#include "deliveries.h"
 #include "events.h"
 #include "faults.h"
+#include "hooks.h"
 #include "journal.h"
 #include "limits.h"
 #include "spec.h"
@@ -32,6 +34,7 @@ struct options {
     double speed;
     struct limits_options limits;
     size_t journal_max; /* 0: off */
+    json_t *webhooks;   /* by kind: what --webhook-... said, as POST /_sandbox/webhooks */
 };
 
 struct sandbox {
@@ -42,7 +45,11 @@ struct sandbox {
     struct limits limits;
     struct faults faults;
     struct journal journal;
+    struct hooks hooks;
+    struct deliveries deliveries;
+    struct poster *poster;
     struct timers timers;
+    TAILQ_HEAD(, late) lates; /* emit.c */
     char url[64];
     int64_t started_ms, started_wall_ms; /* monotonic; UTC */
     uint64_t random;
@@ -93,8 +100,10 @@ struct call {
     const char *tier;
     struct limits_view quota;
     bool has_quota;
-    bool executed;    /* the state is as if Front had done it */
-    char made_id[96]; /* id or message_uid of the answer */
+    int64_t built_ms;  /* its events come then: its message is being built; 0: now */
+    struct late *late; /* emit.c: those events */
+    bool executed;     /* the state is as if Front had done it */
+    char made_id[96];  /* id or message_uid of the answer */
     enum fault_kind fault;
     int64_t delay_ms;
 };
@@ -165,8 +174,10 @@ enum kind kind_of_prefix(const char *id);
 
 /* render.c */
 json_t *render(struct sandbox *sb, const struct object *obj, const struct shape *shape);
-json_t *render_event(struct sandbox *sb, const struct event *ev);
 json_t *render_links(struct sandbox *sb, const char *path);
+
+/* payload.c */
+json_t *render_event(struct sandbox *sb, const struct event *ev, bool preview);
 
 /* list.c: answers with a page. match NULL: all. */
 typedef bool list_match(struct call *c, const struct object *obj);
@@ -195,11 +206,22 @@ operation_fn *handler_conversation(const char *operation);
 operation_fn *handler_message(const char *operation);
 operation_fn *handler_contact(const char *operation);
 operation_fn *handler_other(const char *operation);
-void event_add(struct call *c, const char *type, const struct object *cnv,
-               const struct object *target);
+struct object *comment_make(struct call *c, struct object *cnv, const json_t *from);
+struct object *message_make(struct call *c, bool inbound);
+void message_join(struct call *c, struct object *msg, struct object *cnv);
 void conversation_assign(struct call *c, struct object *cnv, struct object *tea);
 struct object *
 author_of(struct call *c); /* teammate of author_id, or the API's; NULL: 404 */
+
+/* emit.c: an event of this type (a name of the table) about a conversation. */
+struct event *event_add(struct call *c, const char *type, const struct object *cnv,
+                        const struct object *target);
+
+/* trigger.c: POST /_sandbox/trigger */
+void trigger_run(struct call *c);
+
+/* Events that wait for a message are forgotten. */
+void late_clear(struct sandbox *sb);
 
 /* admin.c: /_sandbox/... */
 void admin_run(struct call *c);
@@ -216,7 +238,11 @@ struct mock *mock_start(const char *topics, struct err *e);
 const char *mock_bootstrap(const struct mock *mk);
 void mock_stop(struct mock *mk);
 
-/* client.c: the subcommand assert-once. */
+/* client.c: the subcommands ask a running sandbox. */
+int client_ask(const char *url, const char *method, const char *path, struct str body,
+               int *status, json_t **answer, struct err *e);
 int assert_once(int argc, char **argv);
+/* client_trigger.c */
+int trigger_ask(int argc, char **argv);
 
 #endif

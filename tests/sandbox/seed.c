@@ -351,12 +351,15 @@ static void seed_joins(struct sandbox *sb)
     struct event *ev = NULL;
     for (unsigned n = 1; n <= 3; n++) {
         ev = events_push(&sb->events);
-        ev->type = "inbound";
+        ev->type = event_type_find("inbound");
+        ev->source_type = ev->type->source;
         ev->emitted_at = sandbox_now(sb);
         snprintf(ev->conversation, sizeof ev->conversation, "cnv_%u", n);
         snprintf(ev->target, sizeof ev->target, "msg_%u", n);
         snprintf(ev->source, sizeof ev->source, "inb_%u", n % 2 + 1);
+        snprintf(ev->inbox, sizeof ev->inbox, "%s", ev->source);
     }
+    sb->events.sent = sb->events.last;
 }
 
 /* Kinds others lean on come first. */

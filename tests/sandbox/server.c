@@ -345,14 +345,16 @@ static int wait_ms(struct server *sv)
 void server_run(struct sandbox *sb)
 {
     struct server *sv = sb->server;
-    struct pollfd fds[2] = {{.fd = sv->epoll_fd, .events = POLLIN},
-                            {.fd = sv->signal_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = sv->epoll_fd, .events = POLLIN},
+                            {.fd = sv->signal_fd, .events = POLLIN},
+                            {.fd = poster_fd(sb->poster), .events = POLLIN}};
     for (;;) {
-        (void)poll(fds, 2, wait_ms(sv));
+        (void)poll(fds, 3, wait_ms(sv));
         if (fds[1].revents != 0)
             return;
         (void)timers_run(&sb->timers, sandbox_ms(sb));
         (void)MHD_run(sv->daemon);
+        deliveries_turn(sb);
     }
 }
 

@@ -414,7 +414,120 @@ class Paging(WithSandbox):
             self.ok("POST", "/conversations/cnv_5/tags", {"tag_ids": [f"tag_{n + 2}"]}, 204)
         ids, pages = self.all_ids("/events?limit=100")
         self.assertEqual(pages, [15, 8])
-        self.assertEqual(self.all_ids("/events?q%5Btypes%5D=tag&sort_order=asc")[1], [15, 5])
+        self.assertEqual(len(set(ids)), 23)
+        up, pages = self.all_ids("/events?q%5Btypes%5D=tag&sort_order=asc")
+        self.assertEqual((up, pages), (ids[19::-1], [15, 5]))
+        self.assertEqual(self.all_ids("/events?sort_order=asc&limit=23")[1], [15, 8])
+        for n in range(7):  # 30 events: the second page is full and the last one
+            self.ok("POST", "/conversations/cnv_5/tags", {"tag_ids": [f"tag_{n + 30}"]}, 204)
+        self.assertEqual(self.all_ids("/events")[1], [15, 15])
+        self.assertEqual(self.all_ids("/conversations/cnv_5/events?limit=100")[1], [27])
+        self.assertEqual(self.all_ids("/conversations/cnv_5/events?limit=20")[1], [20, 7])
+
+
+class Events(WithSandbox):
+    """Each change leaves its event: type, source and target as Front has them."""
+
+    def new_events(self, known):
+        rows = self.ok("GET", "/events?sort_order=asc&limit=15&q[after]=%.3f" % known)["_results"]
+        return [r for r in rows if r["id"] not in ("evt_1", "evt_2", "evt_3")]
+
+    def left_by(self, method, path, body=None):
+        self.assertEqual(self.sb.own("POST", "reset").status, 204)
+        self.ok(method, path, body)
+        return self.new_events(0)
+
+    @staticmethod
+    def side(part):
+        if part is None:
+            return None
+        data = part["data"]
+        if isinstance(data, list):
+            return part["_meta"]["type"], [d["id"] for d in data]
+        return part["_meta"]["type"], data and data["id"]
+
+    def test_changes_by_calls(self):
+        cnv, api = "/conversations/cnv_1", ("api", None)
+        inb = ("inboxes", ["inb_2"])
+        for method, path, body, wanted in (
+                ("PUT", cnv + "/assignee", {"assignee_id": "tea_2"},
+                 [("assign", api, ("teammate", "tea_2"))]),
+                ("PUT", "/conversations/cnv_2/assignee", {"assignee_id": None},
+                 [("unassign", api, None)]),
+                ("PATCH", cnv, {"status": "archived"}, [("archive", api, None)]),
+                ("PATCH", cnv, {"status": "deleted"}, [("trash", api, None)]),
+                ("PATCH", cnv, {"inbox_id": "inb_3"}, [("move", api, ("inboxes", ["inb_3"]))]),
+                ("PATCH", cnv, {"tag_ids": ["tag_2", "tag_3"]},
+                 [("untag", api, ("tag", "tag_1")), ("tag", api, ("tag", "tag_2")),
+                  ("tag", api, ("tag", "tag_3"))]),
+                ("PATCH", cnv, {"tag_ids": ["tag_1"]}, []),
+                ("PATCH", cnv, {"status_id": "sts_2"}, [("ticket_status_update", api, None)]),
+                ("PATCH", cnv, {"custom_fields": {"Custom field 3": "x"}},
+                 [("custom_field_updated", api, ("custom_field", "fld_3"))]),
+                ("POST", cnv + "/tags", {"tag_ids": ["tag_2"]}, [("tag", api, ("tag", "tag_2"))]),
+                ("DELETE", cnv + "/tags", {"tag_ids": ["tag_1"]}, [("untag", api, ("tag", "tag_1"))]),
+                ("POST", cnv + "/links", {"link_ids": ["top_2"]},
+                 [("link_added", api, ("link", "top_2"))]),
+                ("DELETE", cnv + "/links", {"link_ids": ["top_1"]},
+                 [("link_removed", api, ("link", "top_1"))]),
+                ("POST", cnv + "/comments", {"body": "b"}, [("comment", api, ("comment", None))]),
+                ("POST", cnv + "/comments", {"body": "@tea_3!", "author_id": "tea_2"},
+                 [("comment", ("teammate", "tea_2"), ("comment", None)),
+                  ("mention", ("teammate", "tea_2"), ("comment", None))]),
+                ("POST", cnv + "/messages", {"body": "b", "options": {"tag_ids": ["tag_3"]}},
+                 [("out_reply", inb, ("message", None)), ("tag", api, ("tag", "tag_3")),
+                  ("archive", api, None)]),
+                ("POST", "/channels/cha_2/messages",
+                 {"body": "b", "to": ["a@b.c"], "options": {"archive": False}},
+                 [("outbound", inb, ("message", None))]),
+                ("POST", "/channels/cha_2/incoming_messages",
+                 {"body": "b", "sender": {"handle": "a@b.c"}}, [("inbound", inb, ("message", None))])):
+            with self.subTest(f"{method} {path} {body}"):
+                rows = self.left_by(method, path, body)
+                seen = [(r["type"], self.side(r["source"]), self.side(r["target"])) for r in rows]
+                for one, want in zip(seen, wanted):
+                    if want[2] and want[2][1] is None:  # a new id
+                        self.assertEqual((one[0], one[1], one[2][0]), (*want[:2], want[2][0]))
+                    else:
+                        self.assertEqual(one, want)
+                self.assertEqual(len(seen), len(wanted))
+                if wanted and path.startswith("/conv"):
+                    self.assertEqual(rows[0]["conversation"]["id"], path.split("/")[2])
+
+    def test_reopen_and_restore(self):
+        path = "/conversations/cnv_1"
+        for status in ("archived", "open", "deleted", "open"):
+            self.ok("PATCH", path, {"status": status}, 204)
+        self.assertEqual([r["type"] for r in self.new_events(0)],
+                         ["archive", "reopen", "trash", "restore"])
+
+    def test_filters_and_one_event(self):
+        self.ok("POST", "/conversations/cnv_2/tags", {"tag_ids": ["tag_1"]}, 204)
+        first = self.new_events(0)[0]
+        at = first["emitted_at"]
+        wait_for("the next millisecond", lambda: time.time() > at + 0.002)
+        self.ok("POST", "/conversations/cnv_3/tags", {"tag_ids": ["tag_2"]}, 204)
+        second = self.new_events(0)[1]
+        for query, ids in (("q[after]=%.3f" % (at + 0.001), [second["id"]]),
+                           ("q[before]=%.3f&q[types]=tag" % (second["emitted_at"] - 0.001), [first["id"]]),
+                           ("q[types][]=tag&q[types][]=untag", [second["id"], first["id"]]),
+                           ("q[types]=tag&q[inboxes]=inb_1", [first["id"]]),
+                           ("q[types]=untag", [])):
+            rows = self.ok("GET", "/events?" + query)["_results"]
+            self.assertEqual([r["id"] for r in rows], ids, query)
+        self.assertEqual(self.ok("GET", "/events/" + first["id"]), first)
+        self.assertRegex(first["id"], "^evt_[0-9a-z]{6}$")
+        self.ok("GET", "/events/evt_zzzzzz", None, 404)
+        for bad in ("q[after]=yesterday", "sort_by=id", "sort_order=up", "page_token=x"):
+            self.ok("GET", "/events?" + bad, None, 400)
+
+    def test_what_is_gone_is_still_named(self):
+        self.ok("POST", "/conversations/cnv_1/tags", {"tag_ids": ["tag_2"]}, 204)
+        self.ok("DELETE", "/tags/tag_2", None, 204)
+        self.ok("PATCH", "/conversations/cnv_1", {"status": "deleted"}, 204)
+        self.ok("DELETE", "/conversations/cnv_1", None, 204)
+        row = self.new_events(0)[0]
+        self.assertEqual((row["target"]["data"]["id"], row["conversation"]["id"]), ("tag_2", "cnv_1"))
 
 
 class Magic(WithSandbox):
@@ -627,17 +740,25 @@ class Journal(WithSandbox):
 
 class Options(unittest.TestCase):
     def test_state_survives(self):
+        def events_of(sb):
+            return [(r["id"], r["type"], r["emitted_at"], r["source"]["_meta"]["type"],
+                     r["target"] and r["target"]["data"]["id"], r["conversation"]["id"])
+                    for r in sb.get("/events").json["_results"]]
         with tempfile.TemporaryDirectory() as folder:
             args = ("--no-kafka", "--quota", "off", "--state", folder + "/s.json")
             sb = Sandbox(*args)
             made = sb.ask("POST", "/conversations/cnv_1/comments", {"body": "kept"}).json
             self.assertEqual(sb.own("POST", "save").status, 204)
+            events = events_of(sb)
             sb.stop()
             sb = Sandbox(*args)
             try:
                 self.assertEqual(sb.get("/comments/" + made["id"]).json["body"], "kept")
                 rows = sb.get("/conversations/cnv_1/comments").json["_results"]
                 self.assertEqual(rows[0]["id"], made["id"])
+                self.assertEqual(events_of(sb), events)
+                more = sb.ask("PATCH", "/conversations/cnv_1", {"status": "archived"})
+                self.assertEqual((more.status, len(events_of(sb))), (204, len(events) + 1))
                 self.assertEqual(sb.get("/contacts/alt:email:crd_1@customer.example").json["id"], "crd_1")
                 self.assertEqual(sb.get("/download/fil_1").body, b"Sandbox attachment fil_1\n")
             finally:
