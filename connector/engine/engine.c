@@ -204,6 +204,8 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
     case KAFKA_TICK:
         tick_ended(en, ev->tick);
         return;
+    case KAFKA_PRODUCED: /* nothing is produced so yet */
+        return;
     case KAFKA_STATE:
         state_changed(en, ev);
         return;

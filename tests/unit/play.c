@@ -139,6 +139,17 @@ static int submit(void *self, struct kafka_tick *tick)
     return 0;
 }
 
+static int produce_event(void *self, const struct kafka_output *out, void *owner)
+{
+    struct play *p = self;
+    if (p->produce_rc != 0)
+        return p->produce_rc;
+    assert_true(p->n_produced < EVENTS_MAX);
+    p->produced[p->n_produced] = *out; /* lent until the report */
+    p->owners[p->n_produced++] = owner;
+    return 0;
+}
+
 static void close_kafka(void *self)
 {
     push(self, (struct kafka_event){.type = KAFKA_CLOSED});
@@ -334,6 +345,7 @@ void play_start(struct play *p)
                                .topic = on_topic,
                                .read = on_read,
                                .submit = submit,
+                               .produce_event = produce_event,
                                .close = close_kafka,
                                .intern = intern,
                                .high = high,
