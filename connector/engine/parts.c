@@ -461,6 +461,8 @@ static void leave_turn(struct engine *en)
         return;
     if (!en->lost && en->now < en->drain_until && en->in_flight > 0)
         return;
+    if (en->closing && en->now < en->drain_until && ingest_in_hand(en))
+        return;
     bool revoked = en->revoking;
     parts_drop_all(en, "revoked");
     quota_assign(en->quota, 0, 1, en->now);
@@ -469,6 +471,7 @@ static void leave_turn(struct engine *en)
         en->kafka.unassign(en->kafka.self, en->assignment);
     if (en->closing && !en->closed && !en->close_asked) {
         en->close_asked = true;
+        ingest_close(en);
         en->kafka.close(en->kafka.self);
     }
 }
