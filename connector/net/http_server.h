@@ -21,17 +21,19 @@ struct http_server_options {
     size_t body_max;
     int64_t deadline_ms; /* from the first byte to the whole request */
     unsigned connections_max;
+    size_t bodies_max; /* bytes, of all requests together; 0: 64 MiB */
     void (*handler)(void *arg, struct http_request *req);
     void *arg;
 };
 
 /* What a client did that got it no answer of the handler's. */
 enum http_refusal {
-    HTTP_REFUSED_FRAMING, /* 400: two lengths, a length and chunks, a bare LF... */
+    HTTP_REFUSED_FRAMING, /* 400: two lengths, a length and chunks, no Host... */
     HTTP_REFUSED_HEAD,    /* 431 or 414: the head is over 16 KiB */
-    HTTP_REFUSED_BODY,    /* 413: the body is over body_max */
+    HTTP_REFUSED_BODY,    /* 413, or cut off: the body is over body_max */
     HTTP_REFUSED_LATE,    /* not whole at its deadline: closed */
-    HTTP_REFUSED_PLACE    /* over connections_max: one that waited was closed */
+    HTTP_REFUSED_PLACE /* half there when others needed its place: closed; or 429, since
+                          all places or bodies_max are taken by what waits for us */
 };
 #define HTTP_REFUSALS 5
 extern const char *const http_refusal_names[HTTP_REFUSALS];
@@ -58,8 +60,8 @@ const char *http_request_query(const struct http_request *req,
 const char *http_request_header(const struct http_request *req, const char *name);
 size_t http_request_header_count(const struct http_request *req, const char *name);
 struct str http_request_body(const struct http_request *req);
-/* Did the client of a request that waits for its answer go away? It is to be answered all
- * the same: that frees it. Costs a system call. */
+/* Did the client of a request that waits for its answer go away, or say that it will say
+ * no more? It is to be answered all the same: that frees it. Costs a system call. */
 bool http_request_client_gone(const struct http_request *req);
 /* Answers and ends the request. headers: "Name: value" lines, may be NULL. Body is
  * copied. */
