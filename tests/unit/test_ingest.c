@@ -403,7 +403,8 @@ static void test_a_webhook_without_an_event_is_a_dead_letter(void **state)
     assert_true(str_is(header(out, "__connect.errors.exception.class.name"),
                        "WebhookUnparsable"));
     assert_true(header(out, "__connect.errors.exception.message").len > 0);
-    assert_null(header(out, "__connect.errors.topic").ptr);
+    for (size_t i = 0; i < out->n_headers; i++) /* it came from no topic */
+        assert_false(str_is(out->headers[i].name, "__connect.errors.topic"));
     report(p, 0, "", false);
     assert_int_equal(q.status, 200);
     metric_is(p, "dead_letters_total{reason=\"WebhookUnparsable\"} 1");
