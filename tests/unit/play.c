@@ -47,7 +47,9 @@ void push(struct play *p, struct kafka_event ev)
 static void assign(void *self, const struct kafka_offset *parts, size_t n,
                    int64_t assignment)
 {
-    (void)self;
+    struct play *p = self;
+    p->assigned++;
+    p->assigned_late += p->closed;
     (void)parts;
     (void)n;
     (void)assignment;
@@ -152,7 +154,9 @@ static int produce_event(void *self, const struct kafka_output *out, void *owner
 
 static void close_kafka(void *self)
 {
-    push(self, (struct kafka_event){.type = KAFKA_CLOSED});
+    struct play *p = self;
+    p->closed = true;
+    push(p, (struct kafka_event){.type = KAFKA_CLOSED});
 }
 
 static const char *intern(void *self, const char *topic)

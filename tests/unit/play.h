@@ -20,6 +20,8 @@ struct play {
     size_t n_events, next_event;
     struct kafka_tick *tick; /* submitted, not answered */
     int ticks, released, unassigned;
+    int assigned, assigned_late; /* late: after close */
+    bool closed;
     struct kafka_output produced[EVENTS_MAX]; /* single records; their owners beside */
     void *owners[EVENTS_MAX];
     size_t n_produced;
