@@ -176,7 +176,10 @@ def odd():
                            ("no id", compact({"type": "inbound", "payload": {"type": "inbound"}})),
                            ("an id that is no string", compact({"type": "x", "id": 7})),
                            ("deep", "[" * 600), ("deep and closed", "[" * 600 + "]" * 600),
-                           ("a lone surrogate", "{\"id\":\"\\ud800\"}")):
+                           ("a lone surrogate", "{\"id\":\"\\ud800\"}"),
+                           ("something behind", compact({
+                               "id": "evt_1", "type": "message",
+                               "payload": {"id": "evt_1", "type": "move"}}) + "x")):
             yield request(f"{kind} {name}", kind, body, **dead)
         yield request(f"{kind} signed with the old key", kind,
                       compact({"id": "evt_1", "type": "message",

@@ -57,6 +57,8 @@ static void signatures_of_another_program(void **state)
          "K/M2DTIV46BDi1gigNhaofRD5+Wdv8Vi26bcjdXAiPF=", false},
         {STR_LIT("k"), SENT, STR_LIT(EVENT),
          " K/M2DTIV46BDi1gigNhaofRD5+Wdv8Vi26bcjdXAiPE=", false},
+        {STR_LIT("k"), SENT, STR_LIT(EVENT),
+         "K/M2DTIV46BDi1gigNhaofRD5+Wdv8Vi26bcjdXAiPE=x", false},
         {STR_LIT("k"), SENT, STR_LIT(EVENT), "", false},
         {STR_LIT("k"), SENT, STR_LIT(EVENT), "K", false},
     };
