@@ -117,7 +117,10 @@ static bool has_room(struct ingest *in, const struct visit *v);
 static struct pending *pending_new(struct ingest *in);
 static void pending_add(struct ingest *in, struct pending *pd);
 static void pending_free(struct ingest *in, struct pending *pd);
-static void fill_event(struct ingest *in, struct pending *pd, const struct event *ev);
+static void pending_drop(struct ingest *in, struct pending *pd);
+static void reset_encoded(struct ingest *in);
+static int fill_event(struct ingest *in, struct pending *pd, const struct event *ev);
+static void too_large(struct ingest *in, const struct visit *v);
 static void connect_headers(struct ingest *in, struct pending *pd, const char *message,
                             enum webhook_kind kind);
 static void bury(struct ingest *in, struct pending *pd, const char *message);
@@ -305,7 +308,10 @@ static void take_event(struct ingest *in, const struct visit *v)
         if (!has_room(in, v))
             return;
         pd = pending_new(in);
-        fill_event(in, pd, ev);
+        if (fill_event(in, pd, ev) != 0) {
+            too_large(in, v);
+            return;
+        }
         if (!fits(&pd->out, in->o.event_max_bytes))
             bury(in, pd, "the event is larger than its topic takes");
         pending_add(in, pd);
@@ -399,6 +405,12 @@ static void pending_free(struct ingest *in, struct pending *pd)
     in->n_pending--;
     if (in->n_pending <= (size_t)in->o.max_pending / 2)
         in->high = false;
+    pending_drop(in, pd);
+}
+
+/* To those that are unused, or away. */
+static void pending_drop(struct ingest *in, struct pending *pd)
+{
     if (in->n_unused >= PENDING_KEPT || pd->arena.used > PENDING_KEPT_BYTES) {
         arena_fini(&pd->arena);
         mem_free(pd);
@@ -414,16 +426,19 @@ static struct str keep(struct arena *a, struct str s)
     return s.ptr == NULL ? s : (struct str){arena_strndup(a, s.ptr, s.len), s.len};
 }
 
-static void fill_event(struct ingest *in, struct pending *pd, const struct event *from)
+/* -1: its record would be larger than any topic takes; pd is unused again. */
+static int fill_event(struct ingest *in, struct pending *pd, const struct event *from)
 {
     struct engine *en = in->en;
     struct event ev = *from;
     struct pair pairs[EVENT_HEADERS_MAX];
     if (ev.company_id.ptr == NULL && en->company_id[0] != 0)
         ev.company_id = str_of(en->company_id);
-    buf_reset(&in->encoded);
-    (void)event_encode(en->ss, &ev,
-                       &in->encoded); /* no body is as large as its ceiling */
+    if (event_encode(en->ss, &ev, &in->encoded) != 0) {
+        reset_encoded(in);
+        pending_drop(in, pd);
+        return -1;
+    }
     size_t n = event_headers(&ev, &in->scratch, pairs);
     pd->id = keep(&pd->arena, ev.id);
     pd->emitted_at = ev.emitted_at;
@@ -437,10 +452,17 @@ static void fill_event(struct ingest *in, struct pending *pd, const struct event
     for (size_t i = 0; i < n; i++)
         pd->out.headers[i] = (struct kafka_header){keep(&pd->arena, pairs[i].name),
                                                    keep(&pd->arena, pairs[i].value)};
-    if (in->encoded.cap > ENCODED_KEPT) {
-        buf_fini(&in->encoded);
-        buf_init(&in->encoded, ENCODED_MAX);
-    }
+    reset_encoded(in);
+    return 0;
+}
+
+static void reset_encoded(struct ingest *in)
+{
+    buf_reset(&in->encoded);
+    if (in->encoded.cap <= ENCODED_KEPT)
+        return;
+    buf_fini(&in->encoded);
+    buf_init(&in->encoded, ENCODED_MAX);
 }
 
 /* Kafka Connect's, but for the source record's: it came from no topic. */
@@ -545,6 +567,13 @@ static void give_up(struct ingest *in, struct pending *pd, const char *why)
     while ((wt = TAILQ_FIRST(&pd->waiters)) != NULL)
         end_waiter(in, wt, 413);
     pending_free(in, pd);
+}
+
+static void too_large(struct ingest *in, const struct visit *v)
+{
+    struct webhook_answer wa = {.status = 413};
+    log_error("event.lost", "a webhook's event is larger than a record can be");
+    answer(in, v, &wa);
 }
 
 /* ---- answers ---- */

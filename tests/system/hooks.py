@@ -115,8 +115,10 @@ class Traffic:
     """Webhooks of several clients at once. Applications' are sent again until they are answered
     2xx, rules' never are. retry_s: how long to wait where no Retry-After says so."""
 
-    def __init__(self, port, clients=8, retry_s=0.05):
+    def __init__(self, port, clients=8, retry_s=0.05, make=None):
+        """make: the event of an id; else its conversation is one of fifty."""
         self.port, self.retry_s = port, retry_s
+        self.make = make or (lambda i: event(i, f"cnv_{int(i[4:], 16) % 50}"))
         self.sent, self.faults = [], []
         self.lock = threading.Lock()
         self.numbers = itertools.count()
@@ -172,7 +174,7 @@ class Traffic:
         caller.close()
 
     def deliver(self, caller, sent):
-        payload = event(sent.event_id, f"cnv_{int(sent.event_id[4:], 16) % 50}")
+        payload = self.make(sent.event_id)
         while True:
             began, pause = time.monotonic(), self.retry_s
             try:

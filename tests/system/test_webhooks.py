@@ -405,6 +405,46 @@ class Fire(stage.Scene):
         self.outage(broker, lambda: broker.process.send_signal(signal.SIGSTOP),
                     lambda: broker.process.send_signal(signal.SIGCONT))
 
+    def test_sigterm_while_kafka_is_away_says_what_is_left(self):
+        broker = kafka.Kafka().start()
+        self.addCleanup(broker.remove)
+        on_stage = self.open_stage(bootstrap=broker.bootstrap)
+        port = set_up(on_stage, **{"shutdown.drain.ms": 1000})
+        connector = on_stage.start()
+        broker.stop(signal.SIGKILL)
+        connector.wait_line("kafka.down")
+        caller = hooks.Caller(port)
+        for i in range(5):
+            answer = caller.send(RULE, hooks.event(f"evt_{i}"))
+            self.assertEqual(answer.status, 429)
+            self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.assertEqual(connector.status()["webhooks"]["pending"], 5)
+        self.assertEqual(connector.terminate(), 0)
+        self.assertRegex(connector.log.read_text(), "events.left: 5 event")
+
+    def test_a_topic_of_small_records(self):
+        """None of its batches is refused, and an event that is too large becomes a dead letter."""
+        on_stage = self.open_stage()
+        port = set_up(on_stage)
+        on_stage.configure(on_stage.events, "max.message.bytes", "3500")
+        connector = on_stage.start()
+        # Of one partition, and not made smaller by compression.
+        traffic = hooks.Traffic(port, clients=16, make=lambda i: hooks.event(i) | {
+            "x": os.urandom(600).hex()}).start(400)
+        traffic.join()
+        self.assertEqual({status for s in traffic.sent for status in s.statuses()}, {200})
+        self.assertEqual(self.all_stored(on_stage, traffic), 0)
+        self.assertEqual(len(produced(on_stage)), 400)
+        self.assertEqual(connector.metrics()["dead_letters_total"], 0)
+        large = hooks.event("evt_large") | {"x": "y" * 5000}
+        caller = hooks.Caller(port)
+        for _ in range(2):
+            self.assertEqual(caller.send(APP, hooks.envelope(large)).status, 200)
+        self.assertNotIn("evt_large", produced(on_stage))
+        dead, = on_stage.records(on_stage.dead_letters_topic)
+        self.assertEqual(dead.text("__connect.errors.exception.class.name"), "TooLarge")
+        self.assertEqual(json.loads(avro.decode("records/Event", dead.value)["payload"]), large)
+
     def test_sigterm_answers_what_it_has(self):
         on_stage = self.open_stage()
         port = set_up(on_stage)
