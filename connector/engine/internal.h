@@ -4,7 +4,8 @@
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
  * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
  * jobs.c (lists that go on: whose they are), walk.c (their pages), sync.c (lists that are
- * walked again and again), ingest.c (webhooks), status.c (pages). */
+ * walked again and again), ingest.c and
+ * outbox.c (webhooks), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
