@@ -103,13 +103,17 @@ sim: $(BUILD)/simulator
 sim-mutations: $(BUILD)/simulator
 	python3 tests/sim/mutate.py $(BUILD)
 
-# Requests of webhooks, mutated, with ASan + UBSan: N=n inputs from SEED=k on.
-$(BUILD)/fuzz-webhook: tests/fuzz/webhook.c $(BUILD)/corpus.jsonl $(LIB)
+# Webhooks and bare HTTP, mutated, with ASan + UBSan: N=n inputs of the first and a tenth of the
+# second, from SEED=k on.
+N    ?= 20000
+SEED_OR_0 = $(or $(SEED),0)
+$(BUILD)/fuzz-%: tests/fuzz/%.c $(LIB)
 	@echo "  CC $@" && $(CC) $(ALL_CFLAGS) -MMD -MP $< $(LDFLAGS) $(LIB) $(LIBS) -o $@
-fuzz-program: $(BUILD)/fuzz-webhook
+fuzz-programs: $(BUILD)/fuzz-webhook $(BUILD)/fuzz-http $(BUILD)/corpus.jsonl
 fuzz: deps
-	$(MAKE) fuzz-program BUILD=build/asan SANITIZER=address,undefined
-	build/asan/fuzz-webhook build/asan/corpus.jsonl $(or $(N),20000) $(or $(SEED),0)
+	$(MAKE) fuzz-programs BUILD=build/asan SANITIZER=address,undefined
+	build/asan/fuzz-webhook build/asan/corpus.jsonl $(N) $(SEED_OR_0)
+	build/asan/fuzz-http $$(($(N) / 10)) $(SEED_OR_0)
 
 # Instances and brokers die under a stream of commands: KILLS=n [SEED=k] [BROKERS=1|3].
 chaos: deps-test all sandbox
@@ -147,7 +151,7 @@ bench: deps-test all bench-programs
 lint: DEPS += clang clang-format shellcheck
 lint: deps
 	$(MAKE) all
-	$(MAKE) all sandbox unit-programs bench-programs CC=clang BUILD=build/clang
+	$(MAKE) all sandbox unit-programs bench-programs fuzz-programs CC=clang BUILD=build/clang
 	python3 tests/lint.py
 
 # After a change of the settings table: the files users read.
@@ -186,6 +190,7 @@ clean:
 	rm -rf build
 
 -include $(LIB_OBJ:.o=.d) $(SANDBOX_OBJ:.o=.d) $(SIM_OBJ:.o=.d) $(UNIT_HELP:.o=.d) \
-         $(BUILD)/fuzz-webhook.d $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
+         $(BUILD)/fuzz-webhook.d $(BUILD)/fuzz-http.d \
+         $(addsuffix .d,$(UNIT_BIN) $(BENCH_BIN))
 .PHONY: FORCE all bench bench-programs catalogue chaos clean config demo deps deps-test fuzz \
-        fuzz-program lint sandbox schemas sim sim-mutations system test unit unit-deps unit-programs
+        fuzz-programs lint sandbox schemas sim sim-mutations system test unit unit-deps unit-programs

@@ -10,7 +10,8 @@
  * What is left to the library, and was looked at (tests/unit/test_http_server.c): a bare
  * LF ends a line of the head, as RFC 9112 allows (libmicrohttpd 1.0 refuses it), and what
  * it splits off is judged as a header of its own; requests in one packet are answered one
- * after the other; chunked bodies are taken, since a proxy may make them of any body. */
+ * after the other; chunked bodies are taken, since a proxy may make them of any body; an
+ * end that comes together with bytes is overlooked, and such a connection is idle. */
 #include "net/http_server.h"
 
 #include <ctype.h>

@@ -15,8 +15,9 @@
 
 #include "corpus.h"
 #include "front/event.h"
+#include "mutate.h"
 
-enum { BODY_MAX = 1 << 16, CHANGES_MAX = 12 };
+enum { CHANGES_MAX = 12 };
 
 struct world {
     struct corpus *corpus;
@@ -24,110 +25,70 @@ struct world {
     struct schemas *schemas;
     struct arena arena;
     struct buf body, record, text;
-    uint64_t state, seed;
+    struct chance chance;
+    uint64_t seed;
     bool show;
     uint64_t verdicts[4];
 };
 
-/* ---- chance ---- */
-
-static uint64_t chance(struct world *w)
-{
-    w->state ^= w->state << 13;
-    w->state ^= w->state >> 7;
-    w->state ^= w->state << 17;
-    return w->state;
-}
-
-static size_t below(struct world *w, size_t n)
-{
-    return n > 0 ? chance(w) % n : 0;
-}
-
 /* ---- changes ---- */
 
-static const char *const tokens[] = {
-    "{",
-    "}",
-    "[",
-    "]",
-    "\"",
-    "\\",
-    ":",
-    ",",
-    "null",
-    "true",
-    "0",
-    "-0",
-    "1e999",
-    "-1e-999",
-    "\\u0000",
-    "\\ud800",
-    "\\udc00",
-    "\\",
-    "\xff",
-    "\xc0\x80",
-    "\xed\xa0\x80",
-    "\"id\":",
-    "\"type\":",
-    "\"_meta\":",
-    "\"data\":",
-    "\"payload\":",
-    "\"\"",
-    "{}",
-    "[]",
-    "\"sync\"",
-    "9223372036854775808",
-    "1.7976931348623157e309",
-    "\xef\xbb\xbf",
-    "\"message\"",
-    "\"delete\"",
-    "\"conversation\":",
-    "[[[[[[[[",
-    "{\"a\":{\"a\":{\"a\":",
-};
+static const char *const tokens[] = {"{",
+                                     "}",
+                                     "[",
+                                     "]",
+                                     "\"",
+                                     "\\",
+                                     ":",
+                                     ",",
+                                     "null",
+                                     "true",
+                                     "0",
+                                     "-0",
+                                     "1e999",
+                                     "-1e-999",
+                                     "\\u0000",
+                                     "\\ud800",
+                                     "\\udc00",
+                                     "\\",
+                                     "\xff",
+                                     "\xc0\x80",
+                                     "\xed\xa0\x80",
+                                     "\"id\":",
+                                     "\"type\":",
+                                     "\"_meta\":",
+                                     "\"data\":",
+                                     "\"payload\":",
+                                     "\"\"",
+                                     "{}",
+                                     "[]",
+                                     "\"sync\"",
+                                     "9223372036854775808",
+                                     "1.7976931348623157e309",
+                                     "\xef\xbb\xbf",
+                                     "\"message\"",
+                                     "\"delete\"",
+                                     "\"conversation\":",
+                                     "[[[[[[[[",
+                                     "{\"a\":{\"a\":{\"a\":"};
 
-static void insert(struct buf *b, size_t at, const char *data, size_t len)
+static const char *const units[] = {"[", "{\"a\":", "[0,", " ", "\\\\", "\"\","};
+
+static const struct language of_json = {tokens, units, sizeof tokens / sizeof tokens[0],
+                                        sizeof units / sizeof units[0]};
+
+static struct str some_body(struct world *w)
 {
-    if (len == 0 || b->len + len > BODY_MAX)
-        return;
-    if (buf_reserve(b, len) != 0)
-        abort();
-    memmove(b->data + at + len, b->data + at, b->len - at);
-    memcpy(b->data + at, data, len);
-    b->len += len;
-}
-
-static void take_out(struct buf *b, size_t at, size_t len)
-{
-    memmove(b->data + at, b->data + at + len, b->len - at - len);
-    b->len -= len;
-}
-
-static void repeat(struct world *w, struct buf *b, size_t at)
-{
-    static const char *const units[] = {"[", "{\"a\":", "[0,", " ", "\\\\", "\"\","};
-    const char *unit = units[below(w, sizeof units / sizeof units[0])];
-
-    for (size_t n = below(w, 3000); n > 0; n--)
-        insert(b, at, unit, strlen(unit));
-}
-
-static void splice(struct world *w, struct buf *b, size_t at)
-{
-    struct str other = w->corpus->samples[below(w, w->corpus->n)].wr.body;
-    size_t from = below(w, other.len + 1);
-
-    insert(b, at, other.ptr + from, below(w, other.len - from + 1));
+    return w->corpus->samples[below(&w->chance, w->corpus->n)].wr.body;
 }
 
 /* A member of an object somewhere in the text; false: there is none. */
 static bool some_member(struct world *w, struct str text, struct str *key,
                         struct str *value)
 {
-    size_t at = below(w, text.len + 1), pos = 0;
+    size_t at = below(&w->chance, text.len + 1), pos = 0;
     const char *open = memchr(text.ptr + at, '{', text.len - at);
-    size_t most = below(w, 8);
+    size_t most = below(&w->chance, 8);
     struct str rest;
 
     if (open == NULL)
@@ -160,6 +121,7 @@ static void change_member(struct world *w, struct buf *b)
         "\"\"",
         "\"\\u0000\"",
         "\"\\ud800\"",
+        "\"q\\\"\\n\"",
         "{}",
         "[]",
         "[0]",
@@ -174,74 +136,33 @@ static void change_member(struct world *w, struct buf *b)
         "\"/a/b?c\"",
         "{\"id\":\"x\"}",
         "{\"_meta\":{\"type\":\"api\"},\"data\":[\"x\"]}"};
-    struct str from = w->corpus->samples[below(w, w->corpus->n)].wr.body;
-    const char *name = values[below(w, sizeof values / sizeof values[0])];
+    struct str from = some_body(w);
+    const char *name = values[below(&w->chance, sizeof values / sizeof values[0])];
     struct str key, value, other_key, other = str_of(name);
 
     if (!some_member(w, buf_str(b), &key, &value))
         return;
-    if (below(w, 2) == 0 && some_member(w, from, &other_key, &other) &&
-        below(w, 4) == 0) {
+    if (below(&w->chance, 2) == 0 && some_member(w, from, &other_key, &other) &&
+        below(&w->chance, 4) == 0) {
         replace(b, key, other_key);
         return;
     }
     replace(b, value, other);
 }
 
-static void change_bytes(struct world *w, struct buf *b)
-{
-    size_t at = below(w, b->len + 1);
-    const char *token = tokens[below(w, sizeof tokens / sizeof tokens[0])];
-    char c = (char)chance(w);
-
-    switch (below(w, 9)) {
-    case 0:
-        insert(b, at, &c, 1);
-        return;
-    case 1:
-        insert(b, at, token, strlen(token));
-        return;
-    case 2:
-        splice(w, b, at);
-        return;
-    case 3:
-        if (below(w, 20) == 0)
-            repeat(w, b, at);
-        return;
-    case 4:
-        b->len = below(w, 10) == 0 ? at : b->len;
-        return;
-    default:
-        break;
-    }
-    if (at == b->len)
-        return;
-    switch (below(w, 3)) {
-    case 0:
-        b->data[at] = (char)(b->data[at] ^ 1 << below(w, 8));
-        return;
-    case 1:
-        take_out(b, at, 1 + below(w, b->len - at < 40 ? b->len - at : 40));
-        return;
-    default:
-        take_out(b, at, 1);
-        insert(b, at, token, strlen(token));
-        return;
-    }
-}
-
 static struct str changed(struct world *w, struct buf *b, struct str text)
 {
-    bool gentle = below(w, 2) == 0;
+    bool gentle = below(&w->chance, 2) == 0;
 
     buf_reset(b);
     (void)buf_reserve(b, 1);
     (void)buf_add_str(b, text);
-    for (size_t n = 1 + below(w, 1 + below(w, CHANGES_MAX)); n > 0; n--) {
+    for (size_t n = 1 + below(&w->chance, 1 + below(&w->chance, CHANGES_MAX)); n > 0;
+         n--) {
         if (gentle)
             change_member(w, b);
         else
-            change_bytes(w, b);
+            change_bytes(&w->chance, &of_json, some_body(w), b);
     }
     return buf_str(b);
 }
@@ -257,11 +178,11 @@ static struct str apart(struct world *w, struct str s)
 
 static struct webhook_header change_header(struct world *w, struct webhook_header h)
 {
-    switch (below(w, 6)) {
+    switch (below(&w->chance, 6)) {
     case 0:
         return (struct webhook_header){STR_NULL, 0};
     case 1:
-        h.count = below(w, 4);
+        h.count = below(&w->chance, 4);
         return h;
     case 2:
         return corpus_header(apart(w, changed(w, &w->text, h.value)));
@@ -274,7 +195,7 @@ static struct webhook_header change_header(struct world *w, struct webhook_heade
 static struct str sign(struct world *w, const struct webhook_request *wr)
 {
     const struct webhook_keys *keys = &w->setup.keys[wr->kind];
-    struct str key = keys->keys[below(w, keys->n)];
+    struct str key = keys->keys[below(&w->chance, keys->n)];
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned len = 0;
     char *text = arena_alloc(&w->arena, 2 * EVP_MAX_MD_SIZE);
@@ -368,22 +289,22 @@ static void change_request(struct world *w, struct webhook_request *wr)
     wr->signature = change_header(w, wr->signature);
     wr->timestamp = change_header(w, wr->timestamp);
     wr->challenge = change_header(w, wr->challenge);
-    if (below(w, 8) == 0)
-        wr->kind = (enum webhook_kind)below(w, WEBHOOK_KINDS);
-    if (below(w, 8) == 0)
-        wr->method = below(w, 2) == 0 ? STR_LIT("DELETE") : STR_LIT("POST");
+    if (below(&w->chance, 8) == 0)
+        wr->kind = (enum webhook_kind)below(&w->chance, WEBHOOK_KINDS);
+    if (below(&w->chance, 8) == 0)
+        wr->method = below(&w->chance, 2) == 0 ? STR_LIT("DELETE") : STR_LIT("POST");
 }
 
 static void run(struct world *w)
 {
     const struct webhook_request *signed_one =
-        &w->corpus->samples[below(w, w->corpus->n)].wr;
+        &w->corpus->samples[below(&w->chance, w->corpus->n)].wr;
     struct webhook_request wr = *signed_one;
-    bool attacker = below(w, 4) == 0;
+    bool attacker = below(&w->chance, 4) == 0;
     struct webhook_outcome out;
 
     arena_reset(&w->arena);
-    if (!attacker || below(w, 3) > 0)
+    if (!attacker || below(&w->chance, 3) > 0)
         wr.body = changed(w, &w->body, wr.body);
     wr.body = apart(w, wr.body);
     if (attacker)
@@ -404,9 +325,7 @@ static void run(struct world *w)
 static void run_seed(struct world *w, uint64_t seed)
 {
     w->seed = seed;
-    w->state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    for (int i = 0; i < 4; i++)
-        (void)chance(w);
+    chance_seed(&w->chance, seed);
     run(w);
 }
 
@@ -419,9 +338,9 @@ static void world_init(struct world *w, const char *path)
     if (w->schemas == NULL)
         abort();
     arena_init(&w->arena, 0);
-    buf_init(&w->body, 2 * BODY_MAX);
-    buf_init(&w->text, 4 * BODY_MAX);
-    buf_init(&w->record, 64 * BODY_MAX);
+    buf_init(&w->body, 2 * MUTATE_MAX);
+    buf_init(&w->text, 4 * MUTATE_MAX);
+    buf_init(&w->record, 64 * MUTATE_MAX);
 }
 
 static void world_fini(struct world *w)
