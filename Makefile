@@ -144,6 +144,7 @@ bench: deps-test all bench-programs
 	$(BUILD)/tests/bench/codec
 	build/venv/bin/python tests/bench/bench.py
 	build/venv/bin/python tests/bench/list_bench.py
+	build/venv/bin/python tests/bench/webhook_bench.py
 	build/venv/bin/python tests/chaos/members.py
 
 # The rules of the house, and the other compiler.

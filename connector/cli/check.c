@@ -13,6 +13,8 @@
 #include "cli/preflight.h"
 #include "codec/json.h"
 #include "front/auth.h"
+#include "front/webhook.h"
+#include "net/http_server.h"
 
 #define LINE_MAX_BYTES (64 * 1024)
 #define ERRORS_MAX (256 * 1024)
@@ -37,6 +39,7 @@ static void check_schemas(struct check *ck);
 static void check_kafka(struct check *ck);
 static void take_id(struct check *ck);
 static void check_token(struct check *ck);
+static void check_webhooks(struct check *ck);
 static void print_line(void *arg, const struct check_line *line);
 
 int cli_check(struct cli *c)
@@ -128,6 +131,7 @@ static void check_all(struct check *ck, bool offline)
                                          "token"};
 
     check_schemas(ck);
+    check_webhooks(ck);
     if (!offline) {
         check_kafka(ck);
         check_token(ck);
@@ -305,6 +309,73 @@ static void check_token(struct check *ck)
         preflight_say(&ck->p, CHECK_FAIL, "token", "front.url", NULL, "%s", e.text);
     http_client_free(hc);
     loop_free(lo);
+}
+
+/* --- webhooks --- */
+
+static void refuse_request(void *arg, struct http_request *req)
+{
+    (void)arg;
+    http_reply(req, 503, NULL, STR_LIT(""), NULL, 0);
+}
+
+/* A port in use is most likely our own: `check` may run beside `run`. */
+static void check_listen_address(struct check *ck)
+{
+    struct http_server_options o = {.listen = ck->s.webhooks_listen,
+                                    .body_max = 1,
+                                    .deadline_ms = 1,
+                                    .connections_max = 1,
+                                    .handler = refuse_request};
+    struct err e = ERR_INIT;
+    struct loop *lo = loop_new(&e);
+    struct http_server *hs = lo ? http_server_new(lo, &o, &e) : NULL;
+
+    if (hs)
+        preflight_say(&ck->p, CHECK_OK, "webhooks", ck->s.webhooks_listen, NULL,
+                      "can be listened on");
+    else
+        preflight_say(&ck->p, CHECK_WARN, "webhooks", ck->s.webhooks_listen,
+                      "no fault if the connector runs now; else choose another", "%s",
+                      e.text);
+    http_server_free(hs);
+    loop_free(lo);
+}
+
+static void check_webhooks(struct check *ck)
+{
+    const struct settings *s = &ck->s;
+    const struct {
+        const char *key, *path;
+        size_t n;
+    } kinds[] = {
+        {"webhooks.app.keys", webhook_paths[WEBHOOK_APP], s->webhooks_app_keys.n},
+        {"webhooks.rule.keys", webhook_paths[WEBHOOK_RULE], s->webhooks_rule_keys.n},
+        {"webhooks.channel.keys", webhook_paths[WEBHOOK_CHANNEL],
+         s->webhooks_channel_keys.n},
+    };
+    size_t open = 0;
+
+    if (!settings_listens(s->webhooks_listen)) {
+        preflight_say(&ck->p, CHECK_SKIP, "webhooks", "webhooks.listen", NULL, "off");
+        return;
+    }
+    check_listen_address(ck);
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        open += kinds[i].n > 0;
+        preflight_say(&ck->p, kinds[i].n > 0 ? CHECK_OK : CHECK_SKIP, "webhooks",
+                      kinds[i].key, NULL,
+                      kinds[i].n > 0 ? "%s is open, %zu key(s)" : "%s answers 404",
+                      kinds[i].path, kinds[i].n);
+    }
+    if (open == 0)
+        preflight_say(&ck->p, CHECK_FAIL, "webhooks", "webhooks.listen",
+                      "set the keys of the webhooks that shall come, or turn it off",
+                      "there are no keys: every request would be answered 404");
+    if (s->webhooks_channel_keys.n > 0 && !s->webhooks_public_url)
+        preflight_say(&ck->p, CHECK_WARN, "webhooks", "webhooks.public.url",
+                      "set it to how Front reaches webhooks.listen",
+                      "is not set: a channel that is being made is answered 400");
 }
 
 /* --- printing --- */

@@ -34,9 +34,16 @@ static int64_t session_timeout_of(const struct settings *s)
 
 static void fill_kafka(struct launch *l, const struct settings *s)
 {
-    l->outputs[0] = s->results_topic;
-    l->outputs[1] = s->dead_letters_topic;
-    l->outputs[2] = s->jobs_topic;
+    bool events = settings_listens(s->webhooks_listen);
+    size_t n = 0;
+
+    l->outputs[n++] = s->results_topic;
+    l->outputs[n++] = s->dead_letters_topic;
+    if (events)
+        l->outputs[n++] = s->events_topic;
+    l->outputs[n++] = s->jobs_topic; /* the last: preflight knows it by that */
+    l->events[0] = s->events_topic;
+    l->events[1] = s->dead_letters_topic;
     l->kafka = (struct kafka_options){
         .bootstrap = s->kafka_bootstrap_servers,
         .all = s->kafka,
@@ -50,7 +57,10 @@ static void fill_kafka(struct launch *l, const struct settings *s)
         .n_topics = s->commands_topics.n,
         .jobs_topic = s->jobs_topic,
         .outputs = l->outputs,
-        .n_outputs = sizeof(l->outputs) / sizeof(l->outputs[0]),
+        .n_outputs = n,
+        .events = l->events,
+        .n_events = events ? sizeof(l->events) / sizeof(l->events[0]) : 0,
+        .events_max_bytes = -1, /* until preflight_topics knows */
         .topics_create = s->topics_create,
         .topics_partitions = (int32_t)s->topics_partitions,
         .topics_replication = (int32_t)s->topics_replication_factor,
@@ -144,6 +154,19 @@ static void fill_engine(struct launch *l, const struct settings *s)
     };
 }
 
+/* What cli/hooks.c adds: the keys, and how a request is answered. */
+static void fill_ingest(struct launch *l, const struct settings *s)
+{
+    l->ingest = (struct ingest_options){
+        .events_topic = s->events_topic,
+        .event_max_bytes = -1,
+        .dead_letter_max_bytes = -1,
+        .max_pending = s->webhooks_max_pending,
+        .timeout_ms = s->webhooks_timeout_ms,
+        .dedupe_entries = s->events_dedupe_entries,
+    };
+}
+
 void launch_init(struct launch *l, const struct settings *s)
 {
     memset(l, 0, sizeof(*l));
@@ -155,6 +178,7 @@ void launch_init(struct launch *l, const struct settings *s)
     fill_http(l, s);
     fill_syncs(l, s);
     fill_engine(l, s);
+    fill_ingest(l, s);
 }
 
 void launch_fini(struct launch *l)

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "cli/settings.h"
 #include "engine/engine.h"
+#include "engine/ingest.h"
 #include "kafka/kafka.h"
 #include "net/http_client.h"
 
@@ -12,7 +13,8 @@ struct launch {
     struct kafka_options kafka;
     struct http_client_options http;
     struct engine_options engine;
-    const char *outputs[3];
+    struct ingest_options ingest;
+    const char *outputs[4], *events[2];
     int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
     struct engine_sync *syncs;

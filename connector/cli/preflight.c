@@ -246,6 +246,22 @@ static void judge(struct preflight *p, const struct topic_set *ts, size_t i)
     }
 }
 
+/* A batch of events must fit the narrower of their two topics. */
+static void take_events_limits(struct preflight *p, const struct topic_set *ts)
+{
+    const struct kafka_topic_info *dead = &ts->infos[ts->n_commands + 1];
+    const struct kafka_topic_info *events = &ts->infos[ts->n_commands + 2];
+    int64_t narrow = events->max_message_bytes;
+
+    if (p->launch->kafka.n_events == 0)
+        return;
+    if (narrow < 0 || (dead->max_message_bytes >= 0 && dead->max_message_bytes < narrow))
+        narrow = dead->max_message_bytes;
+    p->launch->ingest.event_max_bytes = events->max_message_bytes;
+    p->launch->ingest.dead_letter_max_bytes = dead->max_message_bytes;
+    p->launch->kafka.events_max_bytes = narrow;
+}
+
 /* What the engine wants to know of the topics. */
 static void take_counts(struct preflight *p, const struct topic_set *ts)
 {
@@ -256,6 +272,7 @@ static void take_counts(struct preflight *p, const struct topic_set *ts)
     p->launch->engine.results_partitions = results->partitions;
     p->launch->engine.jobs_partitions = ts->infos[ts->n - 1].partitions;
     p->launch->engine.results_record_max_bytes = results->max_message_bytes;
+    take_events_limits(p, ts);
 }
 
 int preflight_topics(struct preflight *p)

@@ -11,13 +11,14 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "cli/hooks.h"
 #include "cli/launch.h"
 #include "cli/pages.h"
 #include "cli/preflight.h"
 #include "cli/version.h"
 
 #define TURN_MAX_MS 1000
-#define TOKEN_EVERY_MS 1000
+#define SECRETS_EVERY_MS 1000
 #define CLOSE_DEADLINE_MS 5000
 
 struct run {
@@ -31,9 +32,10 @@ struct run {
     struct http_port http_port;
     struct engine *en;
     struct pages *pages; /* NULL: status.listen=off */
+    struct hooks *hooks; /* NULL: webhooks.listen=off */
     int stops;           /* signals passed on so far */
     int64_t turned_ms;
-    int64_t token_at_ms; /* when to look at the token's file again */
+    int64_t secrets_at_ms; /* when to look at the secrets' files again */
 };
 
 static int prepare(struct run *r);
@@ -170,6 +172,27 @@ static int open_loop(struct run *r)
     return EXIT_DONE;
 }
 
+static int open_servers(struct run *r)
+{
+    struct err e = ERR_INIT;
+
+    if (settings_listens(r->s.status_listen)) {
+        r->pages = pages_new(r->lo, r->s.status_listen, r->en, fill_health, r, &e);
+        if (!r->pages)
+            return fail_settings(&e, "status.listen");
+        log_info("status.listen", "pages on %s, port %d", r->s.status_listen,
+                 pages_port(r->pages));
+    }
+    if (settings_listens(r->s.webhooks_listen)) {
+        r->hooks = hooks_new(r->lo, &r->s, &r->launch, r->en, &e);
+        if (!r->hooks)
+            return fail_settings(&e, "webhooks.listen");
+        log_info("webhooks.listen", "webhooks on %s, port %d", r->s.webhooks_listen,
+                 hooks_port(r->hooks));
+    }
+    return EXIT_DONE;
+}
+
 static int open_all(struct run *r)
 {
     struct err e = ERR_INIT;
@@ -186,14 +209,7 @@ static int open_all(struct run *r)
                        &clock_system, &e);
     if (!r->en)
         return fail_settings(&e, "engine");
-    if (settings_listens(r->s.status_listen)) {
-        r->pages = pages_new(r->lo, r->s.status_listen, r->en, fill_health, r, &e);
-        if (!r->pages)
-            return fail_settings(&e, "status.listen");
-        log_info("status.listen", "pages on %s, port %d", r->s.status_listen,
-                 pages_port(r->pages));
-    }
-    return EXIT_DONE;
+    return open_servers(r);
 }
 
 /* --- the loop --- */
@@ -213,6 +229,8 @@ static int64_t wait_ms(const struct run *r)
     wait = sooner(wait, http_client_wait_ms(r->hc));
     if (r->pages)
         wait = sooner(wait, pages_wait_ms(r->pages));
+    if (r->hooks)
+        wait = sooner(wait, hooks_wait_ms(r->hooks));
     return wait;
 }
 
@@ -226,13 +244,15 @@ static void pass_signals(struct run *r)
     }
 }
 
-static void look_at_token(struct run *r)
+static void look_at_secrets(struct run *r)
 {
     const char *token;
 
-    if (r->turned_ms < r->token_at_ms)
+    if (r->turned_ms < r->secrets_at_ms)
         return;
-    r->token_at_ms = r->turned_ms + TOKEN_EVERY_MS;
+    r->secrets_at_ms = r->turned_ms + SECRETS_EVERY_MS;
+    if (r->hooks)
+        hooks_read_keys(r->hooks);
     if (!settings_secret_changed(r->s.values, "front.token", &token))
         return;
     log_secret(token);
@@ -245,10 +265,14 @@ static void turn(struct run *r)
     loop_wait(r->lo, wait_ms(r));
     r->turned_ms = clock_now(&clock_system);
     pass_signals(r);
-    look_at_token(r);
+    look_at_secrets(r);
     http_client_turn(r->hc);
+    if (r->hooks)
+        hooks_turn(r->hooks);
     engine_turn(r->en);
     http_client_turn(r->hc); /* what the engine started leaves in the same turn */
+    if (r->hooks)
+        hooks_turn(r->hooks); /* and so do the answers that it gave */
     if (r->pages)
         pages_turn(r->pages);
     log_flush();

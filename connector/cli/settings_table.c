@@ -21,7 +21,7 @@ static const char *const level_names[] = {"error", "warn", "info", "debug", NULL
 static const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char later_attachments[] = "commands with attachments are rejected";
-static const char later_events[] = "events are not received yet";
+static const char later_heal[] = "Front's list of events is not read yet";
 static const char later_registry[] = "schema registries are not used yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
@@ -158,7 +158,7 @@ const struct setting_row settings_rows[] = {
      IMPORTANCE_HIGH, AT(dead_letters_topic), "Topics",
      "Records that could not be decoded, as they came.", NULL},
     {"events.topic", SETTING_TEXT, "front.events", NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
-     AT(events_topic), "Topics", "What happened in Front.", later_events},
+     AT(events_topic), "Topics", "What happened in Front.", NULL},
     {"jobs.topic", SETTING_TEXT, "front.jobs", NULL, 0, 0, NULL, IMPORTANCE_LOW,
      AT(jobs_topic), "Topics", "Where the progress of lists and syncs is kept.", NULL},
     {"resources.topic.prefix", SETTING_TEXT, "front.", NULL, 0, 0, NULL,
@@ -235,47 +235,62 @@ const struct setting_row settings_rows[] = {
 
     {"webhooks.listen", SETTING_TEXT, "off", NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(webhooks_listen), "Events",
-     "host:port for Front's webhooks, or off. TLS is the work of a proxy in front.",
-     later_events},
+     "host:port for Front's webhooks, or off. TLS is the work of a proxy in front: "
+     "config/nginx.conf is an example.",
+     NULL},
     {"webhooks.app.keys", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(webhooks_app_keys), "Events",
-     "Keys of application webhooks; several while one replaces another.", later_events},
+     "Signing keys of application webhooks, which come to /webhooks/front/app; several, "
+     "separated by commas, while one replaces another. None: that path answers 404. "
+     "Best kept in a file: a changed one is read again within a second.",
+     NULL},
     {"webhooks.rule.keys", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
-     AT(webhooks_rule_keys), "Events", "Keys of rule webhooks.", later_events},
+     AT(webhooks_rule_keys), "Events",
+     "The same for webhooks of rules, at /webhooks/front/rule.", NULL},
     {"webhooks.channel.keys", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
-     AT(webhooks_channel_keys), "Events", "Keys of channel callbacks.", later_events},
+     AT(webhooks_channel_keys), "Events",
+     "The same for callbacks of application channels, at /webhooks/front/channel.", NULL},
     {"webhooks.public.url", SETTING_TEXT, NULL, NULL, 0, 0, NULL, IMPORTANCE_LOW,
-     AT(webhooks_public_url), "Events", "How Front reaches webhooks.listen.",
-     later_events},
+     AT(webhooks_public_url), "Events",
+     "How Front reaches webhooks.listen, without the path. A channel that is being made "
+     "is told it.",
+     NULL},
     {"webhooks.max.body.bytes", SETTING_BYTES, "1MiB", "bytes", 1 * KIB, 64 * MIB, NULL,
      IMPORTANCE_LOW, AT(webhooks_max_body_bytes), "Events",
-     "The largest webhook accepted.", later_events},
+     "A larger webhook is answered 413.", NULL},
     {"webhooks.max.pending", SETTING_INT, "2000", "events", 1, 1000000, NULL,
      IMPORTANCE_LOW, AT(webhooks_max_pending), "Events",
-     "Events waiting for Kafka; beyond that Front hears 429.", later_events},
+     "Events that wait for Kafka. Above three quarters of it Front hears 429 at once, "
+     "though the event is kept; when it is full (or 64 MiB are) it is not.",
+     NULL},
     {"webhooks.timeout.ms", SETTING_INT, "4000", "ms", 100, 60 * SECOND, NULL,
      IMPORTANCE_LOW, AT(webhooks_timeout_ms), "Events",
-     "After this a webhook not yet stored is answered 429.", later_events},
+     "After this a webhook not yet stored is answered 429; the event is kept and stored "
+     "all the same. Front waits 5 s.",
+     NULL},
     {"events.dedupe.entries", SETTING_INT, "100000", "events", 0, 10000000, NULL,
-     IMPORTANCE_LOW, AT(events_dedupe_entries), "Events", "Event ids remembered.",
-     later_events},
+     IMPORTANCE_LOW, AT(events_dedupe_entries), "Events",
+     "Ids of stored events remembered (about 80 bytes each): a repeat is answered and "
+     "not "
+     "stored again.",
+     NULL},
     {"events.heal.every.ms", SETTING_INT, NULL, "ms", 0, 7 * DAY, NULL, IMPORTANCE_MEDIUM,
      AT(events_heal_every_ms), "Events",
      "How often Front's list of events is read for what was missed: 0 (never), or 1000 "
      "and "
      "more. Default: 300000 with webhooks, else 0. Without webhooks this makes it the "
      "poller.",
-     later_events},
+     later_heal},
     {"events.heal.overlap.ms", SETTING_INT, "600000", "ms", 0, 7 * DAY, NULL,
      IMPORTANCE_LOW, AT(events_heal_overlap_ms), "Events",
-     "How far each reading goes back behind the last one.", later_events},
+     "How far each reading goes back behind the last one.", later_heal},
     {"events.heal.lag.ms", SETTING_INT, "120000", "ms", 0, DAY, NULL, IMPORTANCE_LOW,
      AT(events_heal_lag_ms), "Events", "How far each reading stays behind the present.",
-     later_events},
+     later_heal},
     {"events.heal.from", SETTING_TEXT, "now", NULL, 0, 0, NULL, IMPORTANCE_LOW,
      AT(events_heal_from), "Events",
      "Where the first reading ever starts: now, or milliseconds since the epoch.",
-     later_events},
+     later_heal},
 
     {"shutdown.drain.ms", SETTING_INT, "10000", "ms", 0, 600 * SECOND, NULL,
      IMPORTANCE_MEDIUM, AT(shutdown_drain_ms), "Running",

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "codec/json.h"
 #include "engine/internal.h"
 #include "front/auth.h"
 #include "front/reply.h"
@@ -33,6 +34,7 @@ static const char *authorize(struct engine *en, struct slot *slot, struct arena 
 static void want_me(struct engine *en);
 static void start_me(struct engine *en);
 static void me_ended(struct engine *en, struct call *call);
+static void note_company(struct engine *en, struct str body);
 static void me_again(struct timer *t);
 static bool gate(struct http_call *http);
 static void call_done(struct http_call *http);
@@ -430,6 +432,8 @@ static void me_ended(struct engine *en, struct call *call)
                  "GET /me answered %d%s", status,
                  status == 401 ? ": the token is not valid" : "");
     metric_set(metrics_get(en->metrics, M_API_AUTHORIZED, NULL), status == 401 ? 0 : 1);
+    if (status == 200)
+        note_company(en, buf_str(&call->http.body_in));
     en->me_known = true;
     en->me_wanted = false;
     en->me_tries = 0;
@@ -441,6 +445,14 @@ static void me_ended(struct engine *en, struct call *call)
                          ? "Front refused the token (401), and GET /me too"
                          : "Front refused this request (401), though the token is "
                            "valid for GET /me");
+}
+
+/* A rule's webhook does not say whose it is: the token does. */
+static void note_company(struct engine *en, struct str body)
+{
+    if (!json_is_valid(body) ||
+        json_unquote(json_member(body, "id"), en->company_id, sizeof en->company_id) != 0)
+        en->company_id[0] = 0;
 }
 
 static void me_again(struct timer *t)

@@ -22,6 +22,7 @@ void engine_turn(struct engine *en)
     intake_open(en);
     parts_turn(en);
     jobs_turn(en);
+    ingest_turn(en);
     dispatch_turn(en);
     tick_turn(en);
     if (clock_now(en->clock) - en->now > SLOW_TURN_MS)
@@ -31,7 +32,8 @@ void engine_turn(struct engine *en)
 int64_t engine_next_ms(const struct engine *en)
 {
     int64_t next = timers_next(&en->timers);
-    int64_t others[] = {tick_next_ms(en), dispatch_next_ms(en), parts_next_ms(en)};
+    int64_t others[] = {tick_next_ms(en), dispatch_next_ms(en), parts_next_ms(en),
+                        ingest_next_ms(en)};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (others[i] < next)
             next = others[i];
@@ -71,6 +73,7 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     for (size_t i = 0; i < o->n_commands_topics; i++) /* at 0 from the start */
         (void)metrics_get(en->metrics, M_RECEIVED, o->commands_topics[i], NULL);
     name_items_topics(en);
+    ingest_name_series(en);
     timers_init(&en->timers);
     arena_init(&en->tick_arena, 16 * 1024);
     buf_init(&en->encoded, ENCODED_MAX);
@@ -101,6 +104,7 @@ void engine_free(struct engine *en)
     if (en == NULL)
         return;
     en->tick_running = false;
+    ingest_free(en);
     parts_drop_all(en, "revoked");
     orphans_drop_all(en);
     struct slot *slot;
@@ -128,6 +132,7 @@ void engine_stop(struct engine *en)
 {
     en->stops++;
     if (en->stops > 1) {
+        ingest_close(en);
         en->closed = true;
         return;
     }
@@ -203,6 +208,9 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
         return;
     case KAFKA_TICK:
         tick_ended(en, ev->tick);
+        return;
+    case KAFKA_PRODUCED:
+        ingest_produced(en, ev);
         return;
     case KAFKA_STATE:
         state_changed(en, ev);

@@ -151,9 +151,11 @@ struct kafka_header *headers_for_dead_letter(const struct kafka_record *rec,
         memcpy(hs, rec->headers, i * sizeof *hs);
     const char *partition = arena_printf(a, "%d", rec->at.partition);
     const char *offset = arena_printf(a, "%lld", (long long)rec->offset);
-    i = put(hs, i, "__connect.errors.topic", str_of(rec->at.topic));
-    i = put(hs, i, "__connect.errors.partition", str_of(partition));
-    i = put(hs, i, "__connect.errors.offset", str_of(offset));
+    if (rec->at.topic != NULL) {
+        i = put(hs, i, "__connect.errors.topic", str_of(rec->at.topic));
+        i = put(hs, i, "__connect.errors.partition", str_of(partition));
+        i = put(hs, i, "__connect.errors.offset", str_of(offset));
+    }
     i = put(hs, i, "__connect.errors.connector.name", str_of(dl->group_id));
     i = put(hs, i, "__connect.errors.task.id", STR_LIT("0"));
     i = put(hs, i, "__connect.errors.stage", str_of(dl->stage));

@@ -56,7 +56,8 @@ struct kafka_header *headers_for_item(struct str command_id, struct str operatio
 size_t headers_keep(const struct headers_in *h, struct pair out[1]);
 void headers_again(struct headers_in *h, const struct pair *kept, size_t n);
 
-/* A dead letter's: the record's own, then Kafka Connect's. */
+/* A dead letter's: the record's own, then Kafka Connect's. rec->at.topic NULL: it came
+ * from no topic. */
 struct dead_letter {
     const char *group_id;
     const char *stage;     /* VALUE_CONVERTER ... */

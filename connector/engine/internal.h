@@ -4,7 +4,8 @@
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
  * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
  * jobs.c (lists that go on: whose they are), walk.c (their pages), sync.c (lists that are
- * walked again and again), status.c (pages). */
+ * walked again and again), ingest.c and
+ * outbox.c (webhooks), status.c (pages). */
 #ifndef ENGINE_INTERNAL_H
 #define ENGINE_INTERNAL_H
 
@@ -181,6 +182,10 @@ struct engine {
     int stops;
     bool closing, close_asked, closed, failed;
     struct err failure;
+
+    /* webhooks */
+    struct ingest *ingest; /* NULL: they are off */
+    char company_id[64];   /* of GET /me; "": not known yet */
 
     struct metrics *metrics;
     int64_t received, finished, dead, returned; /* the identity */
@@ -515,6 +520,16 @@ struct job_record sync_rested(struct engine *en, struct job *job);
 /* It is between two runs: only the request to cancel it goes. */
 void sync_uncancel(struct engine *en, struct job *job);
 void sync_count(struct engine *en, const struct job *job); /* its run is committed */
+
+/* ingest.c; engine/ingest.h has what its server calls */
+void ingest_name_series(struct engine *en);
+void ingest_produced(struct engine *en, const struct kafka_event *ev);
+void ingest_turn(struct engine *en); /* time-outs, and records Kafka did not take */
+int64_t ingest_next_ms(const struct engine *en);
+bool ingest_in_hand(const struct engine *en); /* events that Kafka does not have yet */
+void ingest_close(struct engine *en);         /* all who wait are answered */
+void ingest_free(struct engine *en);
+void ingest_status(const struct engine *en, struct buf *out);
 
 uint32_t engine_random(struct engine *en);
 

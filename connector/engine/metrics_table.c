@@ -2,6 +2,7 @@
  * start. */
 #include "engine/metrics_table.h"
 
+#include "codec/records/event.h"
 #include "codec/records/result.h"
 #include "engine/job.h"
 #include "engine/retry.h"
@@ -21,6 +22,8 @@ static const char *const doubt_resolutions[] = {"recovered", "not-executed", "re
 static const char *const tick_results[] = {"committed",  "aborted", "stale",
                                            "bad-record", "unknown", NULL};
 static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE", NULL};
+static const char *const webhook_kind_list[] = {"app", "rule", "channel", NULL};
+static const char *const deliveries[] = {EVENT_WEBHOOK, EVENT_HEALED, EVENT_POLL, NULL};
 static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
 
 const struct metric_row metrics_table[METRICS] = {
@@ -34,7 +37,8 @@ const struct metric_row metrics_table[METRICS] = {
                     "Records read that need no result from this instance."},
     [M_DEAD_LETTERS] = {"dead_letters_total", METRIC_COUNTER, "reason",
                         dead_letter_reasons,
-                        "Records that could not be decoded, committed as dead letters."},
+                        "Records that could not be decoded, committed as dead letters; "
+                        "WebhookUnparsable: webhooks that became no event."},
     [M_OPEN] = {"commands_open", METRIC_GAUGE, "state", open_states,
                 "Commands in hand, by what they wait for."},
     [M_OLDEST_OPEN] = {"oldest_open_command_timestamp_seconds", METRIC_GAUGE, "", NULL,
@@ -88,6 +92,17 @@ const struct metric_row metrics_table[METRICS] = {
                      "Records of rows committed by them."},
     [M_SYNC_SUCCESS] = {"sync_last_success_timestamp_seconds", METRIC_GAUGE, "sync", NULL,
                         "When the last successful run of it began, on Front's clock."},
+    [M_WEBHOOKS] = {"webhook_requests_total", METRIC_COUNTER, "kind,code", NULL,
+                    "Requests to webhooks.listen, by answer (429: not stored yet; 499: "
+                    "the client had gone; 0: closed without one)."},
+    [M_WEBHOOK_SECONDS] = {"webhook_duration_seconds", METRIC_HISTOGRAM, "kind",
+                           webhook_kind_list, "From a webhook's receipt to its answer."},
+    [M_WEBHOOK_LAST] = {"webhook_last_received_timestamp_seconds", METRIC_GAUGE, "", NULL,
+                        "When the last signed webhook came; 0: none did."},
+    [M_EVENTS] = {"events_produced_total", METRIC_COUNTER, "delivery", deliveries,
+                  "Events acknowledged by Kafka, by how they reached us."},
+    [M_EVENT_DELAY] = {"event_delay_seconds", METRIC_HISTOGRAM, "delivery", deliveries,
+                       "From what Front says of an event's time to Kafka having it."},
     [M_SLOW_TURNS] = {"slow_turns_total", METRIC_COUNTER, "", NULL,
                       "Turns of the loop over 100 ms."},
     [M_LOG_MESSAGES] = {"log_messages_total", METRIC_COUNTER, "level", levels,

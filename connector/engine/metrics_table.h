@@ -36,6 +36,11 @@ enum metric_id {
     M_JOB_RESULTS,
     M_JOB_ITEMS,
     M_SYNC_SUCCESS,
+    M_WEBHOOKS,
+    M_WEBHOOK_SECONDS,
+    M_WEBHOOK_LAST,
+    M_EVENTS,
+    M_EVENT_DELAY,
     M_SLOW_TURNS,
     M_LOG_MESSAGES,
     METRICS

@@ -463,14 +463,21 @@ static void leave_turn(struct engine *en)
         return;
     if (!en->lost && en->now < en->drain_until && en->in_flight > 0)
         return;
+    if (en->closing && en->now < en->drain_until && ingest_in_hand(en))
+        return;
     bool revoked = en->revoking;
+    bool unanswered = en->assign_due && !en->assigned;
     parts_drop_all(en, "revoked");
     quota_assign(en->quota, 0, 1, en->now);
     en->revoking = en->lost = en->group_assigned = en->assigned = false;
     if (revoked) /* also the one that closing brings */
         en->kafka.unassign(en->kafka.self, en->assignment);
+    else if (unanswered) /* else the group is never left */
+        en->kafka.assign(en->kafka.self, NULL, 0, en->assignment);
+    en->assign_due = false; /* a closing member that is asked to assign may hang */
     if (en->closing && !en->closed && !en->close_asked) {
         en->close_asked = true;
+        ingest_close(en);
         en->kafka.close(en->kafka.self);
     }
 }

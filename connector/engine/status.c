@@ -91,7 +91,9 @@ void engine_status_json(struct engine *en, const struct engine_health *h, struct
         (long long)qv.limit, (long long)qv.remaining, (long long)qv.tickets,
         (long long)qv.used, (unsigned long long)qv.refusals, en->me_status);
     print_parts(en, out);
-    buf_add_cstr(out, "],\"jobs\":{");
+    buf_add_cstr(out, "],\"webhooks\":");
+    ingest_status(en, out);
+    buf_add_cstr(out, ",\"jobs\":{");
     print_jobs(en, out);
     buf_add_cstr(out, "]}}\n");
 }

@@ -21,7 +21,8 @@ static bool is_one_of(rd_kafka_resp_err_t code, const rd_kafka_resp_err_t *list,
 
 rd_kafka_t *client_new(enum client_kind kind, rd_kafka_conf_t *conf, struct err *e)
 {
-    bool producer = kind == CLIENT_TICKS || kind == CLIENT_SENDER || kind == CLIENT_PROOF;
+    bool producer = kind == CLIENT_TICKS || kind == CLIENT_EVENTS ||
+                    kind == CLIENT_SENDER || kind == CLIENT_PROOF;
     char text[300] = "";
     rd_kafka_t *rk;
 

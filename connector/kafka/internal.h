@@ -17,6 +17,7 @@
 enum client_kind {
     CLIENT_GROUP,     /* member of the group, reads the commands */
     CLIENT_TICKS,     /* writes the ticks, transactional or not */
+    CLIENT_EVENTS,    /* writes single records, never in a transaction */
     CLIENT_QUESTIONS, /* watermarks and metadata: read_uncommitted, no group */
     CLIENT_READER,    /* assigned by hand, never commits: tail */
     CLIENT_SENDER,    /* one record for a tool */
@@ -186,6 +187,19 @@ void producer_tick(struct producer *p, struct kafka_tick *tick,
 void producer_serve(struct producer *p);
 /* Why this process cannot go on, or NULL. */
 const char *producer_fatal(const struct producer *p);
+
+/* --- events.c: single records, on the loop thread --- */
+
+struct events;
+
+struct events *events_new(struct loop *lo, const struct kafka_options *o, struct err *e);
+int events_produce(struct events *es, const struct kafka_output *out, void *owner);
+bool events_next(struct events *es, struct kafka_event *ev); /* KAFKA_PRODUCED */
+/* A handle that broke and has reported all it had: for JOB_DESTROY; NULL: none. */
+rd_kafka_t *events_old(struct events *es);
+/* Lets go of the handle, for the Kafka thread to destroy, with what it still had. */
+rd_kafka_t *events_detach(struct events *es);
+void events_free(struct events *es); /* all but the handle */
 
 /* --- worker.c: the Kafka thread --- */
 

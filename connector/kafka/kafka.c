@@ -19,6 +19,7 @@ struct kafka {
     struct loop *loop;
     struct consumer *consumer;
     struct worker *worker;
+    struct events *events; /* NULL: none */
     struct kafka_watch watch;
     struct job *shown; /* its metadata is lent until the next call of next */
     enum known state;
@@ -33,6 +34,7 @@ static bool on_state(struct kafka *k, struct kafka_event *ev, bool from_thread);
 static bool on_ready(struct kafka *k, struct kafka_event *ev);
 static bool subscribe(struct kafka *k, struct kafka_event *ev);
 static bool renew(struct kafka *k, struct kafka_event *ev);
+static void destroy(struct kafka *k, rd_kafka_t *old);
 static void drop_old(struct kafka *k);
 
 static bool port_next(void *self, struct kafka_event *ev);
@@ -47,6 +49,7 @@ static void port_watermarks(void *self, struct kafka_partition at);
 static void port_topic(void *self, const char *topic, bool make);
 static void port_read(void *self, struct kafka_partition at, int64_t from, int64_t to);
 static int port_submit(void *self, struct kafka_tick *tick);
+static int port_produce_event(void *self, const struct kafka_output *out, void *owner);
 static void port_close(void *self);
 static const char *port_intern(void *self, const char *topic);
 static int64_t port_high(void *self, struct kafka_partition at);
@@ -64,8 +67,14 @@ struct kafka *kafka_open(struct loop *lo, const struct kafka_options *o, struct 
         return NULL;
     }
     group = consumer_handle(k->consumer);
-    k->worker = worker_start(lo, o, group, &k->watch, e);
+    if (o->n_events > 0)
+        k->events = events_new(lo, o, e);
+    if (o->n_events == 0 || k->events != NULL)
+        k->worker = worker_start(lo, o, group, &k->watch, e);
     if (k->worker == NULL) {
+        if (k->events != NULL)
+            rd_kafka_destroy(events_detach(k->events));
+        events_free(k->events);
         consumer_detach(k->consumer);
         rd_kafka_destroy_flags(group, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
         consumer_free(k->consumer);
@@ -89,6 +98,7 @@ struct kafka_port kafka_port(struct kafka *k)
         .topic = port_topic,
         .read = port_read,
         .submit = port_submit,
+        .produce_event = port_produce_event,
         .close = port_close,
         .intern = port_intern,
         .high = port_high,
@@ -103,6 +113,8 @@ void kafka_free(struct kafka *k, int64_t deadline_ms)
     job_free(k->shown);
     k->shown = NULL;
     consumer_detach(k->consumer);
+    if (k->events != NULL)
+        destroy(k, events_detach(k->events));
     if (worker_stop(k->worker, deadline_ms) != 0) {
         /* The thread and the library still use all this: it stays until the process ends.
          */
@@ -110,6 +122,7 @@ void kafka_free(struct kafka *k, int64_t deadline_ms)
                  (long long)deadline_ms);
         return;
     }
+    events_free(k->events);
     consumer_free(k->consumer);
     mem_free(k);
 }
@@ -130,6 +143,11 @@ static bool port_next(void *self, struct kafka_event *ev)
     k->shown = NULL;
     if (next_answer(k, ev))
         return true;
+    if (k->events != NULL) {
+        *ev = (struct kafka_event){.type = KAFKA_PRODUCED};
+        if (events_next(k->events, ev))
+            return true;
+    }
     drop_old(k);
     if (!k->closing && consumer_must_renew(k->consumer) && renew(k, ev))
         return true;
@@ -271,9 +289,9 @@ static bool renew(struct kafka *k, struct kafka_event *ev)
     return true;
 }
 
-static void drop_old(struct kafka *k)
+/* On the Kafka thread, since destroying waits for the library's threads. */
+static void destroy(struct kafka *k, rd_kafka_t *old)
 {
-    rd_kafka_t *old = consumer_old(k->consumer);
     struct job *job;
 
     if (old == NULL)
@@ -281,6 +299,13 @@ static void drop_old(struct kafka *k)
     job = job_new(JOB_DESTROY);
     job->group = old;
     worker_ask(k->worker, job);
+}
+
+static void drop_old(struct kafka *k)
+{
+    destroy(k, consumer_old(k->consumer));
+    if (k->events != NULL)
+        destroy(k, events_old(k->events));
 }
 
 static void port_release(void *self, struct kafka_record *rec)
@@ -366,6 +391,13 @@ static int port_submit(void *self, struct kafka_tick *tick)
     job->stamp = consumer_stamp(k->consumer, tick->assignment);
     worker_ask(k->worker, job);
     return 0;
+}
+
+static int port_produce_event(void *self, const struct kafka_output *out, void *owner)
+{
+    struct kafka *k = self;
+
+    return k->events == NULL ? -1 : events_produce(k->events, out, owner);
 }
 
 static void port_close(void *self)

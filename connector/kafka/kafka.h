@@ -23,6 +23,10 @@ struct kafka_options {
     /* Topics the ticks write to: their handles are made before the first tick. */
     const char *const *outputs;
     size_t n_outputs;
+    /* Topics that produce_event writes to; none: it takes nothing. */
+    const char *const *events;
+    size_t n_events;
+    int64_t events_max_bytes; /* what the narrowest of them takes; -1: not known */
     /* topics.create: what the port's topic() makes, compacted. */
     bool topics_create;
     int32_t topics_partitions, topics_replication; /* -1: broker default */

@@ -103,7 +103,10 @@ enum kafka_event_type {
     /* at, records (lent until the next call of next()), low: where they were asked from,
      * offset: read to there; error */
     KAFKA_READ,
-    KAFKA_TICK,  /* tick came back */
+    KAFKA_TICK, /* tick came back */
+    /* owner: what produce_event took is acknowledged; or error, and `refused` when it is
+     * the record's fault */
+    KAFKA_PRODUCED,
     KAFKA_STATE, /* up: at least one broker reached; or all gone (error says what) */
     KAFKA_FATAL, /* error: this process must end (exit 1) */
     KAFKA_CLOSED /* close() is finished */
@@ -124,6 +127,8 @@ struct kafka_event {
     int32_t count;
     int64_t max_bytes;
     struct kafka_tick *tick;
+    void *owner;
+    bool refused;
     bool up;
     char error[240]; /* "" : fine */
 };
@@ -154,6 +159,11 @@ struct kafka_port {
     void (*read)(void *self, struct kafka_partition at, int64_t from, int64_t to);
     /* One tick at a time: 0, or -1 when one is running. */
     int (*submit)(void *self, struct kafka_tick *tick);
+    /* Writes one record (copied) to a topic of the options' events, outside the ticks and
+     * without a transaction. It is kept and sent until all replicas in sync have it,
+     * however long Kafka is away; then KAFKA_PRODUCED comes with `owner`. 1: the record
+     * is larger than any topic takes; -1: not now, try again later. */
+    int (*produce_event)(void *self, const struct kafka_output *out, void *owner);
     /* Leaves the group and closes; KAFKA_REVOKE may come first. Then KAFKA_CLOSED. */
     void (*close)(void *self);
     const char *(*intern)(void *self, const char *topic);

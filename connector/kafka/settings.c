@@ -13,6 +13,7 @@
 enum {
     ON_GROUP = 1 << CLIENT_GROUP,
     ON_TICKS = 1 << CLIENT_TICKS,
+    ON_EVENTS = 1 << CLIENT_EVENTS,
     ON_QUESTIONS = 1 << CLIENT_QUESTIONS,
     ON_READER = 1 << CLIENT_READER,
     ON_SENDER = 1 << CLIENT_SENDER,
@@ -20,7 +21,7 @@ enum {
     ON_READERS = ON_GROUP | ON_READER,
     ON_CONSUMERS = ON_GROUP | ON_QUESTIONS | ON_READER,
     ON_WRITERS = ON_TICKS | ON_PROOF,
-    ON_PRODUCERS = ON_WRITERS | ON_SENDER,
+    ON_PRODUCERS = ON_WRITERS | ON_EVENTS | ON_SENDER,
     ON_ALL = ON_CONSUMERS | ON_PRODUCERS
 };
 
@@ -48,6 +49,11 @@ static const struct preset presets[] = {
     {ON_WRITERS, "message.timeout.ms", "12000"},
     {ON_WRITERS, "topic.metadata.propagation.max.ms", "1000"},
     {ON_WRITERS, "linger.ms", "5"},
+    /* A few webhooks of a burst share a request; each waits for it. */
+    {ON_EVENTS, "linger.ms", "2"},
+    /* Ours is the bound of what waits (webhooks.max.pending), and of what fits. */
+    {ON_EVENTS, "queue.buffering.max.messages", "2000000"},
+    {ON_EVENTS, "message.max.bytes", "70000000"},
     {ON_SENDER, "linger.ms", "0"},
     {ON_PRODUCERS, "compression.type", "lz4"},
 };
@@ -69,6 +75,9 @@ static const struct preset fixed[] = {
     {ON_PRODUCERS, "partitioner", "murmur2_random"},
     {ON_PRODUCERS, "allow.auto.create.topics", "false"},
     {ON_WRITERS, "delivery.report.only.error", "true"},
+    /* What was taken is never given up. */
+    {ON_EVENTS, "delivery.report.only.error", "false"},
+    {ON_EVENTS, "message.timeout.ms", "0"},
 };
 
 /* What the user is told who sets a fixed one. */
@@ -172,6 +181,8 @@ size_t kafka_check_settings(const struct kafka_options *o, struct buf *errors)
      * says. */
     n = check_handle(o, CLIENT_GROUP, "kafka.consumer", errors);
     n += check_handle(o, CLIENT_TICKS, "kafka.producer", errors);
+    if (n == 0 && o->n_events > 0)
+        n = check_handle(o, CLIENT_EVENTS, "kafka.producer", errors);
     return n;
 }
 
@@ -310,6 +321,7 @@ static void apply_names(rd_kafka_conf_t *conf, const struct kafka_options *o,
         id = mem_printf("%s.%s", o->group_id, o->instance_id);
         client_set(conf, "transactional.id", id);
         break;
+    case CLIENT_EVENTS:
     case CLIENT_QUESTIONS:
     case CLIENT_SENDER:
         break;

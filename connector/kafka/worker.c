@@ -235,6 +235,11 @@ static void thread_end(struct worker *w)
     TAILQ_FOREACH (job, &w->waiting, link)
         drop_creation(job);
     watch_begin(w->watch, "destroy");
+    while ((job = take(w, 0)) != NULL) { /* handles that were given to us to the last */
+        if (job->type == JOB_DESTROY)
+            rd_kafka_destroy_flags(job->group, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        answer(w, job);
+    }
     producer_free(w->producer);
     reader_free(w->reader);
     rd_kafka_destroy_flags(w->questions, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -486,6 +486,7 @@ static bool show(struct instance *in, const struct told *t, struct kafka_event *
         return true;
     case KAFKA_STATE:
     case KAFKA_CLOSED:
+    case KAFKA_PRODUCED:
         return true;
     case KAFKA_FATAL:
         return true;
@@ -691,6 +692,15 @@ static void port_close(void *self)
         leave_group(in);
 }
 
+/* Nobody calls webhooks here: nothing is taken. */
+static int port_produce_event(void *self, const struct kafka_output *out, void *owner)
+{
+    (void)self;
+    (void)out;
+    (void)owner;
+    return -1;
+}
+
 static const char *port_intern(void *self, const char *topic)
 {
     static const char *const known[] = {
@@ -722,6 +732,7 @@ struct kafka_port client_port(struct instance *in)
                                .topic = port_topic,
                                .read = port_read,
                                .submit = port_submit,
+                               .produce_event = port_produce_event,
                                .close = port_close,
                                .intern = port_intern,
                                .high = port_high,

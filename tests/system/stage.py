@@ -536,6 +536,7 @@ class Stage:
         m, identity = connector.metrics(), connector.status()["identity"]
         if m["commands_open"] or identity["open"]:
             return None
+        m["dead_letters_total"] -= m['dead_letters_total{reason="WebhookUnparsable"}']
         return {"/metrics": [m[name] for name in (
                     "commands_received_total", "commands_finished_total", "dead_letters_total",
                     "commands_returned_total")],

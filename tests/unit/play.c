@@ -47,7 +47,9 @@ void push(struct play *p, struct kafka_event ev)
 static void assign(void *self, const struct kafka_offset *parts, size_t n,
                    int64_t assignment)
 {
-    (void)self;
+    struct play *p = self;
+    p->assigned++;
+    p->assigned_late += p->closed;
     (void)parts;
     (void)n;
     (void)assignment;
@@ -139,9 +141,22 @@ static int submit(void *self, struct kafka_tick *tick)
     return 0;
 }
 
+static int produce_event(void *self, const struct kafka_output *out, void *owner)
+{
+    struct play *p = self;
+    if (p->produce_rc != 0)
+        return p->produce_rc;
+    assert_true(p->n_produced < EVENTS_MAX);
+    p->produced[p->n_produced] = *out; /* lent until the report */
+    p->owners[p->n_produced++] = owner;
+    return 0;
+}
+
 static void close_kafka(void *self)
 {
-    push(self, (struct kafka_event){.type = KAFKA_CLOSED});
+    struct play *p = self;
+    p->closed = true;
+    push(p, (struct kafka_event){.type = KAFKA_CLOSED});
 }
 
 static const char *intern(void *self, const char *topic)
@@ -334,6 +349,7 @@ void play_start(struct play *p)
                                .topic = on_topic,
                                .read = on_read,
                                .submit = submit,
+                               .produce_event = produce_event,
                                .close = close_kafka,
                                .intern = intern,
                                .high = high,

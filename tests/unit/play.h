@@ -20,6 +20,12 @@ struct play {
     size_t n_events, next_event;
     struct kafka_tick *tick; /* submitted, not answered */
     int ticks, released, unassigned;
+    int assigned, assigned_late; /* late: after close */
+    bool closed;
+    struct kafka_output produced[EVENTS_MAX]; /* single records; their owners beside */
+    void *owners[EVENTS_MAX];
+    size_t n_produced;
+    int produce_rc; /* what produce_event says; unless 0 it takes nothing */
     struct http_call *calls[CALLS_MAX]; /* started, not ended */
     size_t n_calls;
     struct kafka_partition part, jobs; /* jobs.topic NULL: there is none */

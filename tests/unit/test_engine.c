@@ -376,6 +376,34 @@ static void a_stop_has_its_whole_drain_budget(void **state)
     count_is(p, "finished", 1);
 }
 
+/* The position of its partition is not known when it is told to stop. */
+static void stop_amid_take_over(void **state, int64_t after_ms)
+{
+    struct play *p = play_new();
+    struct err e;
+    *state = p;
+    p->silent = true;
+    play_start(p);
+    p->now += after_ms;
+    turn(p);
+    engine_stop(p->en);
+    for (int i = 0; i < 5; i++)
+        turn(p);
+    assert_int_equal(engine_ended(p->en, &e), 1);
+    assert_int_equal(p->assigned, 1); /* the member leaves when that is answered */
+    assert_int_equal(p->assigned_late, 0);
+}
+
+static void a_stop_answers_an_assignment_before_it_leaves(void **state)
+{
+    stop_amid_take_over(state, 0);
+}
+
+static void a_stop_answers_no_assignment_twice(void **state)
+{
+    stop_amid_take_over(state, 10000);
+}
+
 static void a_tick_that_hangs_is_what_it_waits_for(void **state)
 {
     struct play *p = *state;
@@ -421,6 +449,9 @@ int main(void)
         PLAY(a_partition_stopped_while_it_goes_commits_nothing_more),
         PLAY(a_stop_has_its_whole_drain_budget),
         PLAY(a_tick_that_hangs_is_what_it_waits_for),
+        cmocka_unit_test_teardown(a_stop_answers_an_assignment_before_it_leaves,
+                                  play_tear_down),
+        cmocka_unit_test_teardown(a_stop_answers_no_assignment_twice, play_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
