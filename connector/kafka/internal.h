@@ -160,10 +160,11 @@ struct reader;
 
 struct reader *reader_new(const struct kafka_options *o, struct err *e);
 void reader_free(struct reader *r);
+void reader_idle(struct reader *r); /* now and then: gives back what is not used */
 /* Fills the page up to offset `to`, or until it is full. ERR_BUSY: nothing yet, ask
  * again.
  */
-int reader_page(struct reader *r, struct kafka_partition at, int64_t to,
+int reader_page(struct reader *r, struct kafka_partition at, int64_t to, bool follow,
                 struct page *page, struct err *e);
 
 /* --- producer.c: the Kafka thread's side --- */

@@ -27,6 +27,8 @@ struct kafka_options {
     const char *const *events;
     size_t n_events;
     int64_t events_max_bytes; /* what the narrowest of them takes; -1: not known */
+    /* No compacted topic, as those that the port's topic() makes else. */
+    const char *events_topic;
     /* topics.create: what the port's topic() makes, compacted. */
     bool topics_create;
     int32_t topics_partitions, topics_replication; /* -1: broker default */

@@ -52,6 +52,7 @@ struct worker {
     char **outputs;
     size_t n_outputs;
     bool topics_create;
+    const char *events_topic; /* NULL: none */
     int32_t topics_partitions, topics_replication;
     char reason[200]; /* what the questions' handle last complained of */
     bool told_down;
@@ -77,6 +78,7 @@ static bool of_assignment(const struct job *job);
 static void wait_again(struct worker *w, struct job *job, int64_t now);
 static int ask(struct worker *w, struct job *job, struct err *e);
 static int ask_watermarks(struct worker *w, struct job *job, struct err *e);
+static bool is_events(const struct worker *w, const char *topic);
 static int ask_topic(struct worker *w, struct job *job, struct err *e);
 static int make_topic(struct worker *w, struct job *job, struct err *e);
 static void drop_creation(struct job *job);
@@ -123,6 +125,7 @@ struct worker *worker_start(struct loop *lo, const struct kafka_options *o,
     w->group = group;
     w->watch = watch;
     w->topics_create = o->topics_create;
+    w->events_topic = o->events_topic;
     w->topics_partitions = o->topics_partitions;
     w->topics_replication = o->topics_replication;
     w->outputs = mem_array(o->n_outputs, sizeof(w->outputs[0]));
@@ -220,6 +223,7 @@ static void *thread_main(void *arg)
         else if (w->phase_due_ms <= clock_now(&clock_system))
             step(w);
         (void)rd_kafka_poll(w->questions, 0);
+        reader_idle(w->reader);
         producer_serve(w->producer);
     }
     thread_end(w);
@@ -469,12 +473,19 @@ static int ask(struct worker *w, struct job *job, struct err *e)
     } else if (job->type == JOB_WATERMARKS) {
         rc = ask_watermarks(w, job, e);
     } else if (job->type == JOB_READ) {
-        rc = reader_page(w->reader, job->at, job->high, &job->page, e);
+        rc = reader_page(w->reader, job->at, job->high, is_events(w, job->at.topic),
+                         &job->page, e);
     } else {
         rc = ask_topic(w, job, e);
     }
     watch_end(w->watch);
     return rc;
+}
+
+/* Whose tail is read again and again, and who is no table. */
+static bool is_events(const struct worker *w, const char *topic)
+{
+    return w->events_topic != NULL && strcmp(topic, w->events_topic) == 0;
 }
 
 static int ask_watermarks(struct worker *w, struct job *job, struct err *e)
@@ -505,7 +516,7 @@ static int make_topic(struct worker *w, struct job *job, struct err *e)
     const struct kafka_new_topic topic = {.topic = job->at.topic,
                                           .partitions = w->topics_partitions,
                                           .replication = w->topics_replication,
-                                          .compacted = true};
+                                          .compacted = !is_events(w, job->at.topic)};
 
     if (job->made)
         return err_set(e, ERR_BUSY, "%s was created but does not show", job->at.topic);

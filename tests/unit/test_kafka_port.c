@@ -268,10 +268,10 @@ static void a_reader_outlives_its_broker(void **state)
 
     assert_non_null(r);
     arena_init(&page.arena, 0);
-    assert_int_equal(reader_page(r, results, 1, &page, &e), -1);
+    assert_int_equal(reader_page(r, results, 1, false, &page, &e), -1);
     assert_int_equal(rd_kafka_mock_broker_set_down(st->mock, 1), 0);
     while (clock_now(&clock_system) < end) {
-        assert_int_equal(reader_page(r, results, 1, &page, &e), -1);
+        assert_int_equal(reader_page(r, results, 1, false, &page, &e), -1);
         assert_int_equal(e.kind, ERR_BUSY);
     }
     page_fini(&page);
