@@ -34,12 +34,12 @@ static int64_t session_timeout_of(const struct settings *s)
 
 static void fill_kafka(struct launch *l, const struct settings *s)
 {
-    bool events = settings_listens(s->webhooks_listen);
+    bool webhooks = settings_listens(s->webhooks_listen);
     size_t n = 0;
 
     l->outputs[n++] = s->results_topic;
     l->outputs[n++] = s->dead_letters_topic;
-    if (events)
+    if (webhooks || s->events_heal_every_ms > 0)
         l->outputs[n++] = s->events_topic;
     l->outputs[n++] = s->jobs_topic; /* the last: preflight knows it by that */
     l->events[0] = s->events_topic;
@@ -59,8 +59,9 @@ static void fill_kafka(struct launch *l, const struct settings *s)
         .outputs = l->outputs,
         .n_outputs = n,
         .events = l->events,
-        .n_events = events ? sizeof(l->events) / sizeof(l->events[0]) : 0,
+        .n_events = webhooks ? sizeof(l->events) / sizeof(l->events[0]) : 0,
         .events_max_bytes = -1, /* until preflight_topics knows */
+        .events_topic = s->events_topic,
         .topics_create = s->topics_create,
         .topics_partitions = (int32_t)s->topics_partitions,
         .topics_replication = (int32_t)s->topics_replication_factor,
@@ -85,7 +86,7 @@ static void fill_syncs(struct launch *l, const struct settings *s)
 
     for (size_t i = 0; i < s->n_syncs; i++)
         n_params += s->syncs[i].n_params;
-    l->syncs = mem_array(s->n_syncs + 1, sizeof(l->syncs[0]));
+    l->syncs = mem_array(s->n_syncs + 2, sizeof(l->syncs[0]));
     l->sync_params = mem_array(n_params + 1, sizeof(l->sync_params[0]));
     n_params = 0;
     for (size_t i = 0; i < s->n_syncs; i++) {
@@ -109,6 +110,27 @@ static void fill_syncs(struct launch *l, const struct settings *s)
     }
 }
 
+/* Front's list of events is read as one sync more. */
+static void add_healing(struct launch *l, const struct settings *s)
+{
+    struct err e = ERR_INIT;
+    int64_t from = 0; /* now */
+
+    l->n_syncs = s->n_syncs;
+    if (s->events_heal_every_ms == 0)
+        return;
+    (void)parse_i64(str_of(s->events_heal_from), 1, INT64_MAX, &from, &e);
+    l->syncs[l->n_syncs++] = (struct engine_sync){
+        .name = "heal",
+        .operation = "list-events",
+        .every_ms = s->events_heal_every_ms,
+        .heals = true,
+        .overlap_ms = s->events_heal_overlap_ms,
+        .lag_ms = s->events_heal_lag_ms,
+        .from_ms = from,
+    };
+}
+
 static void fill_engine(struct launch *l, const struct settings *s)
 {
     l->engine = (struct engine_options){
@@ -127,7 +149,9 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .jobs_topic = s->jobs_topic,
         .jobs_max_running = s->jobs_max_running,
         .syncs = l->syncs,
-        .n_syncs = s->n_syncs,
+        .n_syncs = l->n_syncs,
+        .events_topic = s->events_topic,
+        .events_dedupe_entries = s->events_dedupe_entries,
         .resources_prefix = s->resources_topic_prefix,
         .reply_allowed = l->reply_allowed,
         .results_max_bytes = s->results_max_bytes,
@@ -163,7 +187,6 @@ static void fill_ingest(struct launch *l, const struct settings *s)
         .dead_letter_max_bytes = -1,
         .max_pending = s->webhooks_max_pending,
         .timeout_ms = s->webhooks_timeout_ms,
-        .dedupe_entries = s->events_dedupe_entries,
     };
 }
 
@@ -177,6 +200,7 @@ void launch_init(struct launch *l, const struct settings *s)
     fill_kafka(l, s);
     fill_http(l, s);
     fill_syncs(l, s);
+    add_healing(l, s);
     fill_engine(l, s);
     fill_ingest(l, s);
 }

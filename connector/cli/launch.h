@@ -18,6 +18,7 @@ struct launch {
     int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed;
     struct engine_sync *syncs;
+    size_t n_syncs;
     struct pair *sync_params; /* of all of them */
 };
 

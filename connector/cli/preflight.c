@@ -304,6 +304,8 @@ static size_t items_topics(const struct preflight *p, struct kafka_topic_info *i
         const struct op *op = &catalogue_table[i];
         size_t same = 0;
 
+        if (op->items == &item_event) /* judged with the events */
+            continue;
         while (op->items && same < i &&
                (!catalogue_table[same].items ||
                 strcmp(catalogue_table[same].resource, op->resource) != 0))

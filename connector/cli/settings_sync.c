@@ -195,6 +195,10 @@ static void check_sync(struct checker *c, const struct sync_setting *sync)
     } else if (!op->items) {
         settings_wrong(c, operation_key, "the rows of `%s` go to no topic",
                        sync->operation);
+    } else if (op->items == &item_event) {
+        settings_wrong(c, operation_key,
+                       "`%s` lists events, which are read with events.heal.every.ms",
+                       sync->operation);
     } else {
         check_params(c, sync, op);
         check_path(c, sync, op);

@@ -21,7 +21,6 @@ static const char *const level_names[] = {"error", "warn", "info", "debug", NULL
 static const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char later_attachments[] = "commands with attachments are rejected";
-static const char later_heal[] = "Front's list of events is not read yet";
 static const char later_registry[] = "schema registries are not used yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
@@ -280,17 +279,16 @@ const struct setting_row settings_rows[] = {
      "and "
      "more. Default: 300000 with webhooks, else 0. Without webhooks this makes it the "
      "poller.",
-     later_heal},
+     NULL},
     {"events.heal.overlap.ms", SETTING_INT, "600000", "ms", 0, 7 * DAY, NULL,
      IMPORTANCE_LOW, AT(events_heal_overlap_ms), "Events",
-     "How far each reading goes back behind the last one.", later_heal},
+     "How far each reading goes back behind the last one.", NULL},
     {"events.heal.lag.ms", SETTING_INT, "120000", "ms", 0, DAY, NULL, IMPORTANCE_LOW,
      AT(events_heal_lag_ms), "Events", "How far each reading stays behind the present.",
-     later_heal},
+     NULL},
     {"events.heal.from", SETTING_TEXT, "now", NULL, 0, 0, NULL, IMPORTANCE_LOW,
      AT(events_heal_from), "Events",
-     "Where the first reading ever starts: now, or milliseconds since the epoch.",
-     later_heal},
+     "Where the first reading ever starts: now, or milliseconds since the epoch.", NULL},
 
     {"shutdown.drain.ms", SETTING_INT, "10000", "ms", 0, 600 * SECOND, NULL,
      IMPORTANCE_MEDIUM, AT(shutdown_drain_ms), "Running",

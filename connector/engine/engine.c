@@ -1,6 +1,7 @@
 /* The turn: the whole connector on one screen. engine.c only calls; it owns no state but
  * the lists. */
 #include "engine/internal.h"
+#include "engine/known.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -43,13 +44,12 @@ int64_t engine_next_ms(const struct engine *en)
 /* Their counters are at 0 from the start. */
 static void name_items_topics(struct engine *en)
 {
-    char name[300];
+    char name[LIST_TOPIC_MAX];
 
     for (size_t i = 0; i < catalogue_table_n; i++) {
         if (catalogue_table[i].items == NULL)
             continue;
-        (void)snprintf(name, sizeof name, "%s%s", en->o.resources_prefix,
-                       catalogue_table[i].resource);
+        list_topic_name(en, &catalogue_table[i], name);
         (void)metrics_get(en->metrics, M_ITEMS_MISTYPED, name, NULL);
     }
 }
@@ -86,6 +86,8 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     if (o->jobs_topic != NULL)
         en->jobs_topic = kafka->intern(kafka->self, o->jobs_topic);
     sync_init(en);
+    en->known = known_new((size_t)o->events_dedupe_entries);
+    heal_init(en);
     dispatch_init(en);
     dispatch_set_token(en, o->token);
     if (o->reply_allowed != NULL) {
@@ -105,6 +107,8 @@ void engine_free(struct engine *en)
         return;
     en->tick_running = false;
     ingest_free(en);
+    heal_free(en);
+    known_free(en->known);
     parts_drop_all(en, "revoked");
     orphans_drop_all(en);
     struct slot *slot;
@@ -198,13 +202,15 @@ static void kafka_handle(struct engine *en, struct kafka_event *ev)
         parts_committed(en, ev);
         return;
     case KAFKA_WATERMARKS:
-        parts_watermarks(en, ev);
+        if (!heal_watermarks(en, ev))
+            parts_watermarks(en, ev);
         return;
     case KAFKA_TOPIC:
         topics_answered(en, ev);
         return;
     case KAFKA_READ:
-        repeats_read(en, ev);
+        if (!heal_read(en, ev))
+            repeats_read(en, ev);
         return;
     case KAFKA_TICK:
         tick_ended(en, ev->tick);

@@ -23,6 +23,9 @@ struct engine_sync {
     int64_t every_ms;
     bool updated_after; /* only what changed since the last complete walk, less ... */
     int64_t overlap_ms;
+    bool heals;      /* it is Front's list of events, for what no webhook brought */
+    int64_t lag_ms;  /* so far it stays behind the present */
+    int64_t from_ms; /* where its first run ever begins, epoch ms; 0: now */
 };
 
 struct engine_options {
@@ -40,9 +43,11 @@ struct engine_options {
     int32_t jobs_partitions;
     int64_t jobs_max_running;
     const struct engine_sync *syncs;
-    size_t n_syncs;
-    const char *resources_prefix; /* of the topics that items go to */
-    const char *reply_allowed;    /* anchored regex; NULL: none */
+    size_t n_syncs; /* one of them may heal the events */
+    const char *events_topic;
+    int64_t events_dedupe_entries; /* ids of events remembered */
+    const char *resources_prefix;  /* of the topics that items go to */
+    const char *reply_allowed;     /* anchored regex; NULL: none */
     int64_t results_max_bytes;
     bool results_response;            /* full */
     int64_t results_record_max_bytes; /* max.message.bytes of the results topic */

@@ -53,7 +53,6 @@ struct ingest {
     struct outbox *box;
     struct waiter_list waiters;
     size_t n_waiters;
-    struct known *known;
     struct arena scratch; /* of one request */
     struct buf encoded;
     bool troubled; /* a request had to be answered 429 */
@@ -62,7 +61,7 @@ struct ingest {
     uint64_t stored, later;
     struct complaint refused[WEBHOOK_REFUSALS], late, lost;
     struct metric *answered[WEBHOOK_KINDS + 1][CODES];
-    struct metric *seconds[WEBHOOK_KINDS], *last, *produced, *buried, *delay;
+    struct metric *seconds[WEBHOOK_KINDS], *last, *buried;
 };
 
 /* One request while it is looked at. */
@@ -105,7 +104,6 @@ void engine_receive(struct engine *en, const struct ingest_options *o)
                                      .done = done,
                                      .arg = in});
     TAILQ_INIT(&in->waiters);
-    in->known = known_new((size_t)o->dedupe_entries);
     arena_init(&in->scratch, 0);
     buf_init(&in->encoded, ENCODED_MAX);
     name_series(in);
@@ -209,7 +207,6 @@ void ingest_free(struct engine *en)
         return;
     ingest_close(en);
     outbox_free(in->box);
-    known_free(in->known);
     arena_fini(&in->scratch);
     buf_fini(&in->encoded);
     mem_free(in);
@@ -228,7 +225,7 @@ void ingest_status(const struct engine *en, struct buf *out)
                "\"answered_later\":%llu,\"known\":%zu,\"last_received_ms\":%lld}",
                outbox_count(in->box), outbox_bytes(in->box), in->n_waiters,
                (unsigned long long)in->stored, (unsigned long long)in->later,
-               known_count(in->known), (long long)in->last_received);
+               known_count(in->en->known), (long long)in->last_received);
 }
 
 /* ---- what comes ---- */
@@ -242,7 +239,7 @@ static void take_event(struct ingest *in, const struct visit *v)
 {
     const struct event *ev = &v->out->event;
     struct parcel *pc;
-    if (known_has(in->known, ev->id)) {
+    if (known_has(in->en->known, ev->id)) {
         answer_now(in, v);
         return;
     }
@@ -299,32 +296,14 @@ static bool has_room(struct ingest *in, const struct visit *v)
 }
 
 /* -1: its record would be larger than any topic takes. */
-static int fill_event(struct ingest *in, struct parcel *pc, const struct event *from)
+static int fill_event(struct ingest *in, struct parcel *pc, const struct event *ev)
 {
-    struct engine *en = in->en;
-    struct event ev = *from;
-    struct pair pairs[EVENT_HEADERS_MAX];
-    if (ev.company_id.ptr == NULL && en->company_id[0] != 0)
-        ev.company_id = str_of(en->company_id);
-    if (event_encode(en->ss, &ev, &in->encoded) != 0) {
-        reset_encoded(in);
-        return -1;
-    }
-    size_t n = event_headers(&ev, &in->scratch, pairs);
-    pc->id = keep(&pc->arena, ev.id);
-    pc->emitted_at = ev.emitted_at;
-    pc->out = (struct kafka_output){.topic = in->o.events_topic,
-                                    .partition = -1,
-                                    .key = keep(&pc->arena, event_key(&ev)),
-                                    .value = keep(&pc->arena, buf_str(&in->encoded)),
-                                    .n_headers = n};
-    pc->out.headers =
-        arena_alloc(&pc->arena, EVENT_HEADERS_MAX * sizeof *pc->out.headers);
-    for (size_t i = 0; i < n; i++)
-        pc->out.headers[i] = (struct kafka_header){keep(&pc->arena, pairs[i].name),
-                                                   keep(&pc->arena, pairs[i].value)};
+    int rc = events_output(in->en, ev, in->o.events_topic, &in->encoded, &in->scratch,
+                           &pc->arena, &pc->out);
+    pc->id = keep(&pc->arena, ev->id);
+    pc->emitted_at = ev->emitted_at;
     reset_encoded(in);
-    return 0;
+    return rc;
 }
 
 static void reset_encoded(struct ingest *in)
@@ -340,21 +319,18 @@ static void reset_encoded(struct ingest *in)
 static void done(void *arg, struct parcel *pc, bool stored)
 {
     struct ingest *in = arg;
-    struct engine *en = in->en;
     struct waiter *wt;
     while ((wt = TAILQ_FIRST(&pc->waiters)) != NULL)
         end_waiter(in, wt, stored ? wt->status : 413);
     if (!stored)
         return;
     in->stored++;
-    /* whatever its reason: they are no commands */
-    metric_add(pc->dead != NULL ? in->buried : in->produced, 1);
+    if (pc->dead != NULL)
+        metric_add(in->buried, 1); /* whatever its reason: they are no commands */
+    else
+        events_count(in->en, EVENT_WEBHOOK, pc->emitted_at);
     if (pc->id.ptr != NULL)
-        known_add(in->known, pc->id);
-    if (pc->emitted_at != NO_NUMBER) {
-        int64_t delay_ms = clock_wall(en->clock) - pc->emitted_at;
-        metric_observe(in->delay, delay_ms > 0 ? (double)delay_ms / 1000 : 0);
-    }
+        known_add(in->en->known, pc->id);
     if (in->troubled && outbox_count(in->box) == 1) { /* it was the last */
         in->troubled = false;
         log_info("webhook.caught_up", "all webhooks that came are stored");
@@ -517,7 +493,5 @@ static void name_series(struct ingest *in)
         in->seconds[kind] =
             metrics_get(ms, M_WEBHOOK_SECONDS, webhook_kind_names[kind], NULL);
     in->last = metrics_get(ms, M_WEBHOOK_LAST, NULL);
-    in->produced = metrics_get(ms, M_EVENTS, EVENT_WEBHOOK, NULL);
     in->buried = metrics_get(ms, M_DEAD_LETTERS, unparsable, NULL);
-    in->delay = metrics_get(ms, M_EVENT_DELAY, EVENT_WEBHOOK, NULL);
 }

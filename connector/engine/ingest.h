@@ -26,7 +26,6 @@ struct ingest_options {
     int64_t event_max_bytes, dead_letter_max_bytes; /* of their topics; -1: not known */
     int64_t max_pending;                            /* events that wait for Kafka */
     int64_t timeout_ms; /* after it a request is answered 429 */
-    int64_t dedupe_entries;
     /* Each request is answered once. client_gone: nobody waits for that answer any more.
      */
     void (*answer)(void *request, const struct webhook_answer *answer);

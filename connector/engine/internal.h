@@ -186,6 +186,8 @@ struct engine {
     /* webhooks */
     struct ingest *ingest; /* NULL: they are off */
     char company_id[64];   /* of GET /me; "": not known yet */
+    struct known *known;   /* events that are on their topic */
+    struct heal *heal;     /* NULL: Front's list of events is not read */
 
     struct metrics *metrics;
     int64_t received, finished, dead, returned; /* the identity */
@@ -354,7 +356,8 @@ struct items_of {
     const struct op *op; /* op->items is there */
     const struct topic *topic;
     struct str parent_id; /* the list's last path parameter; ptr NULL: it has none */
-    struct str command_id, source;
+    struct str command_id, source; /* ptr NULL: no headers say them */
+    const char *delivery;          /* of events: how they came */
 };
 
 struct items {
@@ -365,6 +368,8 @@ struct items {
     /* items.c only */
     const struct item_kind *kind;
     struct str parent_id;
+    const char *delivery;
+    int64_t *emitted_at; /* of each, when they are events */
     struct kafka_header *headers;
     size_t n_headers;
     size_t *raw_len; /* of each; 0: it is bare */
@@ -380,6 +385,8 @@ void items_free(struct items *it);
 /* What to do about a list that fails because of this one. */
 const char *items_refused(const struct items *it, size_t i, const char *why,
                           struct arena *a);
+/* They are on their topic. NULL is none. */
+void items_committed(struct engine *en, const struct items *it);
 size_t items_count(const struct items *it); /* 0 for NULL, as the next */
 size_t items_bytes(const struct items *it);
 /* The topic refused this one for its size: it is made smaller, and so is every other that
@@ -397,17 +404,30 @@ struct list_page {
     bool more;          /* another page follows; never judged by a short page */
 };
 
+/* What Front said to it; the end as the client has it. */
+struct list_answer {
+    enum http_end end;
+    int status;
+    struct str body;
+};
+
 /* A 2xx to a list command whose items go to slot->items_topic. */
 void list_answered(struct engine *en, struct slot *slot, const struct http_call *http);
 /* `most`: items still wanted, -1: all. -1: it is no page of a list. */
-int list_read(const struct op *op, const struct http_call *http, int64_t most,
+int list_read(const struct op *op, const struct list_answer *answer, int64_t most,
               struct list_page *page, struct err *e);
 /* Only the token of the link counts: our own parameters, always to front.url. ptr NULL:
  * there is no next page. */
 int list_token(const struct list_page *page, struct arena *a, struct str *token,
                struct err *e);
+/* Leaves the rows in the page of which `wanted` is true; the rest is copied into `a`. */
+void list_keep(struct list_page *page, bool (*wanted)(void *arg, struct str row),
+               void *arg, struct arena *a);
 int64_t list_max_items(const struct command *cmd); /* -1: all */
 /* The topic of its items. `slot` NULL: whoever asks asks again. */
+#define LIST_TOPIC_MAX 300
+void list_topic_name(const struct engine *en, const struct op *op,
+                     char name[LIST_TOPIC_MAX]);
 enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
                              const struct topic **topic);
 /* What to do about it when it is missing. */
@@ -459,6 +479,8 @@ void walk_begin(struct engine *en, struct slot *slot, const struct list_page *pa
 void walk_fresh(struct job *job); /* for the next page */
 const struct request *walk_request(struct engine *en, struct job *job);
 void walk_answered(struct engine *en, struct job *job, struct call *call);
+/* A page came, and whatever was to be known before it is produced is known. */
+void walk_take(struct engine *en, struct job *job, const struct list_answer *answer);
 void walk_me_ended(struct engine *en, int status);
 void walk_end(struct engine *en, struct job *job, enum outcome outcome, const char *kind,
               const char *text);
@@ -502,6 +524,21 @@ struct command fan_command(const struct job_record *jr, const struct op *op,
  * is none, and no page of rows follows either. */
 bool fan_next(struct job_record *jr, const struct op *op);
 
+/* heal.c */
+void heal_init(struct engine *en);
+void heal_free(struct engine *en);
+/* A page of its run came: it waits (FOLLOWS) until all that is on the topic is known. */
+void heal_page(struct engine *en, struct job *job, const struct call *call);
+void heal_again(struct engine *en, struct job *job); /* what is there could not be read */
+/* True: the answer was to a question of ours. */
+bool heal_watermarks(struct engine *en, const struct kafka_event *ev);
+bool heal_read(struct engine *en, const struct kafka_event *ev);
+/* Events that are on the topic are taken out of the page. */
+void heal_drop_known(struct engine *en, struct list_page *page, struct arena *a);
+void heal_left(struct engine *en, const struct job *job); /* it waits no more */
+int64_t heal_start_ms(const struct engine *en); /* of this process, on Front's clock */
+const char *heal_delivery(const struct engine *en);
+
 /* sync.c */
 void sync_init(struct engine *en);
 /* The log of the partition was read: its syncs sleep, or are queued; those that the
@@ -520,6 +557,21 @@ struct job_record sync_rested(struct engine *en, struct job *job);
 /* It is between two runs: only the request to cancel it goes. */
 void sync_uncancel(struct engine *en, struct job *job);
 void sync_count(struct engine *en, const struct job *job); /* its run is committed */
+
+/* events.c */
+struct event;
+#define EVENT_HEADERS_MORE 3 /* for these there is room behind its own */
+/* All texts are copied into the arena; buffer and scratch are for the way there. A
+ * company that the event does not name is ours. -1: over the buffer's ceiling. */
+int events_output(struct engine *en, const struct event *ev, const char *topic,
+                  struct buf *bytes, struct arena *scratch, struct arena *a,
+                  struct kafka_output *out);
+/* One element of a list of events: valid JSON, of any type. */
+void events_read(struct str json, struct arena *a, struct event *out);
+/* The payload of one that is too large for its topic: the id, to ask Front for it. */
+struct str events_bare(const struct event *ev, struct arena *a);
+/* It is on its topic. emitted_at: epoch ms or NO_NUMBER. */
+void events_count(struct engine *en, const char *delivery, int64_t emitted_at);
 
 /* ingest.c; engine/ingest.h has what its server calls */
 void ingest_name_series(struct engine *en);

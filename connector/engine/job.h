@@ -23,15 +23,17 @@ enum job_state {
     JOB_WAITING,  /* a timer will make it READY, or end it */
     JOB_CALLING,  /* a request runs */
     JOB_CONFIRM,  /* 401: waits for GET /me */
+    JOB_FOLLOWS,  /* healing: a page came, what is on the topic is read */
     JOB_ANSWERED, /* a page or its end waits for a tick */
     JOB_TICKING,  /* ... is in the tick that runs */
     JOB_ENDED,    /* its tombstone is committed; kept until it comes back */
     JOB_IDLE      /* a sync between two runs: a timer will make it QUEUED */
 };
-#define JOB_STATES 9
+#define JOB_STATES 10
 extern const char *const job_state_names[JOB_STATES + 1]; /* NULL-ended */
 
 struct items;
+struct list_answer;
 struct overlap;
 struct topic;
 
@@ -82,14 +84,22 @@ struct job {
     int attempts, tries;
     int64_t first_try; /* monotonic; 0: none */
     bool retargeted;
-    int64_t last_run;        /* of a sync: rec.run as it was before this run */
-    struct overlap *overlap; /* of a sync with a cursor; NULL: it had no page yet */
+    struct list_answer *kept; /* FOLLOWS: its page, in page_arena */
+    int64_t last_run;         /* of a sync: rec.run as it was before this run */
+    struct overlap *overlap;  /* of a sync with a cursor; NULL: it had no page yet */
 };
 TAILQ_HEAD(job_list, job);
 
+/* Is it run again and again, so that its record stays? */
 static inline bool job_is_sync(const struct job *job)
 {
-    return str_is(job->rec.kind, "sync");
+    return str_is(job->rec.kind, "sync") || str_is(job->rec.kind, "heal");
+}
+
+/* ... and reads Front's list of events for what is not on their topic? */
+static inline bool job_heals(const struct job *job)
+{
+    return str_is(job->rec.kind, "heal");
 }
 
 /* What a jobs partition has beside a command partition. */

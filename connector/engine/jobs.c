@@ -13,7 +13,7 @@
 #define JOBS_STRING "FC1" /* of a jobs partition: its tables are in the log */
 
 const char *const job_state_names[JOB_STATES + 1] = {
-    "queued",   "ready",   "waiting", "calling", "confirm",
+    "queued",   "ready",   "waiting", "calling", "confirm", "follows",
     "answered", "ticking", "ended",   "idle",    NULL};
 
 /* Which states may follow which: rows are "from", bits are "to". */
@@ -22,7 +22,9 @@ static const unsigned transitions[JOB_STATES] = {
     [JOB_QUEUED] = TO(JOB_READY) | TO(JOB_ANSWERED) | TO(JOB_WAITING) | TO(JOB_IDLE),
     [JOB_READY] = TO(JOB_CALLING) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
     [JOB_WAITING] = TO(JOB_READY) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
-    [JOB_CALLING] = TO(JOB_READY) | TO(JOB_WAITING) | TO(JOB_CONFIRM) | TO(JOB_ANSWERED),
+    [JOB_CALLING] = TO(JOB_READY) | TO(JOB_WAITING) | TO(JOB_CONFIRM) | TO(JOB_FOLLOWS) |
+                    TO(JOB_ANSWERED),
+    [JOB_FOLLOWS] = TO(JOB_ANSWERED) | TO(JOB_WAITING),
     [JOB_CONFIRM] = TO(JOB_WAITING) | TO(JOB_ANSWERED),
     [JOB_ANSWERED] = TO(JOB_TICKING) | TO(JOB_ANSWERED) | TO(JOB_WAITING),
     [JOB_TICKING] =
@@ -327,6 +329,7 @@ static void cancel(struct engine *en, struct job *job)
         return;
     if (job->state == JOB_CALLING)
         dispatch_cancel_page(en, job);
+    heal_left(en, job);
     if (sync_rests(job))
         sync_uncancel(en, job);
     else
@@ -411,13 +414,16 @@ static bool may_run(const struct engine *en, const struct job *job)
 {
     if (job->part->state != PART_LIVE || job->stray || job->bad || job->other)
         return false;
+    if (job_heals(job) && !en->me_known)
+        return false; /* nor is Front's clock, which says how far its run may read */
     return job_is_sync(job) ? sync_find(en, job) != NULL : str_is(job->rec.kind, "list");
 }
 
 size_t jobs_running(const struct engine *en)
 {
-    static const enum job_state places[] = {JOB_READY,   JOB_WAITING,  JOB_CALLING,
-                                            JOB_CONFIRM, JOB_ANSWERED, JOB_TICKING};
+    static const enum job_state places[] = {JOB_READY,   JOB_WAITING, JOB_CALLING,
+                                            JOB_CONFIRM, JOB_FOLLOWS, JOB_ANSWERED,
+                                            JOB_TICKING};
     size_t n = 0;
 
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
@@ -481,6 +487,7 @@ void jobs_free(struct engine *en, struct job *job)
 {
     if (job->state == JOB_CALLING)
         dispatch_cancel_page(en, job);
+    heal_left(en, job);
     timer_cancel(&en->timers, &job->timer);
     HASH_DEL(job->part->jobs->table, job);
     TAILQ_REMOVE(&en->jobs[job->state], job, link);
@@ -540,6 +547,8 @@ static void wait_over(struct timer *t)
 
     if (job->state == JOB_IDLE)
         job_move(job->en, job, JOB_QUEUED);
+    else if (job->state == JOB_FOLLOWS)
+        heal_again(job->en, job);
     else if (job->ending)
         walk_close(job->en, job);
     else
@@ -569,7 +578,7 @@ static struct str without_cancel(struct str key)
  * jobs topic too, and what it writes is only looked at. */
 static bool is_other(const struct engine *en, const struct job_record *jr)
 {
-    if (str_is(jr->kind, "sync"))
+    if (str_is(jr->kind, "sync") || str_is(jr->kind, "heal"))
         return !str_is(jr->group, en->o.group_id);
     for (size_t i = 0; i < en->o.n_commands_topics; i++)
         if (str_is(jr->source_topic, en->o.commands_topics[i]))

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "codec/json.h"
+#include "codec/records/event.h"
 #include "engine/internal.h"
 #include "front/with.h"
 
@@ -20,10 +21,11 @@ void list_answered(struct engine *en, struct slot *slot, const struct http_call 
 {
     struct err e = ERR_INIT;
     struct list_page page;
+    struct list_answer answer = {http->end, http->head.status, buf_str(&http->body_in)};
     struct str token = STR_NULL;
     bool job;
 
-    if (list_read(slot->op, http, list_max_items(&slot->cmd), &page, &e) != 0) {
+    if (list_read(slot->op, &answer, list_max_items(&slot->cmd), &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
     }
@@ -60,7 +62,8 @@ static int take_items(struct engine *en, struct slot *slot, const struct list_pa
                                 .topic = slot->items_topic,
                                 .parent_id = slot->req.last_param,
                                 .command_id = slot->command_id,
-                                .source = slot_source(slot)};
+                                .source = slot_source(slot),
+                                .delivery = EVENT_POLL};
 
     slot->items = items_new(en, &of, page->results, page->n, e);
     return slot->items != NULL ? 0 : -1;
@@ -90,23 +93,23 @@ void list_refused(struct engine *en, struct slot *slot, size_t item,
 }
 
 /* Whatever is not the whole answer of a list is no success: items would be missing. */
-int list_read(const struct op *op, const struct http_call *http, int64_t most,
+int list_read(const struct op *op, const struct list_answer *answer, int64_t most,
               struct list_page *page, struct err *e)
 {
-    struct str body = buf_str(&http->body_in), next;
+    struct str body = answer->body, next;
     struct str element;
     size_t pos = 0;
 
-    if (http->end == HTTP_TOO_LARGE)
+    if (answer->end == HTTP_TOO_LARGE)
         return err_input(
             e, "too-large", "the page is larger than front.max.response.bytes: %s",
             op->paged ? "ask for fewer items with limit, or raise it" : "raise it");
     *page = (struct list_page){.results = STR_NULL};
-    if (http->end == HTTP_ANSWERED && json_is_valid(body))
+    if (answer->end == HTTP_ANSWERED && json_is_valid(body))
         page->results = json_member(body, "_results");
     if (page->results.len == 0 || page->results.ptr[0] != '[')
         return err_input(e, "front", "Front answered %d without a list of _results",
-                         http->head.status);
+                         answer->status);
     page->most = most >= 0 && (uint64_t)most < SIZE_MAX ? (size_t)most : SIZE_MAX;
     while (page->n < page->most && json_next(page->results, &pos, &element))
         page->n++;
@@ -137,6 +140,27 @@ int list_token(const struct list_page *page, struct arena *a, struct str *token,
     return 0;
 }
 
+void list_keep(struct list_page *page, bool (*wanted)(void *arg, struct str row),
+               void *arg, struct arena *a)
+{
+    char *kept = arena_alloc(a, page->results.len + 2);
+    size_t pos = 0, len = 0, n = 0;
+    struct str row;
+
+    kept[len++] = '[';
+    for (size_t i = 0; i < page->n && json_next(page->results, &pos, &row); i++) {
+        if (!wanted(arg, row))
+            continue;
+        if (n++ > 0)
+            kept[len++] = ',';
+        memcpy(kept + len, row.ptr, row.len);
+        len += row.len;
+    }
+    kept[len++] = ']';
+    page->results = (struct str){kept, len};
+    page->n = n;
+}
+
 int64_t list_max_items(const struct command *cmd)
 {
     const struct pair *p = request_param(cmd, STR_LIT("max_items"));
@@ -148,24 +172,36 @@ int64_t list_max_items(const struct command *cmd)
     return n;
 }
 
+void list_topic_name(const struct engine *en, const struct op *op,
+                     char name[LIST_TOPIC_MAX])
+{
+    if (op->items == &item_event)
+        (void)snprintf(name, LIST_TOPIC_MAX, "%s", en->o.events_topic);
+    else
+        (void)snprintf(name, LIST_TOPIC_MAX, "%s%s", en->o.resources_prefix,
+                       op->resource);
+}
+
 enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
                              const struct topic **topic)
 {
-    char name[300];
+    char name[LIST_TOPIC_MAX];
 
-    (void)snprintf(name, sizeof name, "%s%s", en->o.resources_prefix, op->resource);
+    list_topic_name(en, op, name);
     return topic_ask(en, slot, str_of(name), true, topic);
 }
 
 const char *list_topic_why(const struct engine *en, const struct op *op,
                            const struct topic *topic, struct arena *a)
 {
+    char name[LIST_TOPIC_MAX];
+
+    list_topic_name(en, op, name);
     return arena_printf(a,
-                        "the items of %s go to topic %s%s: %s; create it "
-                        "(cleanup.policy=compact), or set topics.create = true and allow "
-                        "Create",
-                        op->name, en->o.resources_prefix, op->resource,
-                        topic != NULL ? topic->why : "too many topics");
+                        "the items of %s go to topic %s: %s; create it%s, or set "
+                        "topics.create = true and allow Create",
+                        op->name, name, topic != NULL ? topic->why : "too many topics",
+                        op->items == &item_event ? "" : " (cleanup.policy=compact)");
 }
 
 /* What came is in the result, as far as it may be. */

@@ -92,6 +92,8 @@ const struct metric_row metrics_table[METRICS] = {
                      "Records of rows committed by them."},
     [M_SYNC_SUCCESS] = {"sync_last_success_timestamp_seconds", METRIC_GAUGE, "sync", NULL,
                         "When the last successful run of it began, on Front's clock."},
+    [M_HEAL_WATERMARK] = {"heal_watermark_timestamp_seconds", METRIC_GAUGE, "", NULL,
+                          "Front's list of events was read to here for what was missed."},
     [M_WEBHOOKS] = {"webhook_requests_total", METRIC_COUNTER, "kind,code", NULL,
                     "Requests to webhooks.listen, by answer (429: not stored yet; 499: "
                     "the client had gone; 0: closed without one)."},

@@ -36,6 +36,7 @@ enum metric_id {
     M_JOB_RESULTS,
     M_JOB_ITEMS,
     M_SYNC_SUCCESS,
+    M_HEAL_WATERMARK,
     M_WEBHOOKS,
     M_WEBHOOK_SECONDS,
     M_WEBHOOK_LAST,

@@ -45,32 +45,30 @@ void overlap_free(struct overlap *ov)
     mem_free(ov);
 }
 
+struct visit {
+    struct overlap *ov;
+    int64_t since_ms;
+};
+
+static bool is_new(void *arg, struct str row)
+{
+    const struct visit *v = arg;
+    struct overlap *ov = v->ov;
+    unsigned char *digest = ov->page[ov->n_page];
+
+    digest_of(row, digest);
+    ov->n_page += changed_since(row, v->since_ms);
+    return !has(ov->before, digest);
+}
+
 void overlap_page(struct overlap *ov, struct list_page *page, int64_t since_ms,
                   struct arena *a)
 {
-    char *kept = arena_alloc(a, page->results.len + 1);
-    size_t pos = 0, len = 0, n = 0;
-    struct str row;
+    struct visit v = {ov, since_ms};
 
     ov->page = arena_alloc(a, (page->n + 1) * sizeof *ov->page);
     ov->n_page = 0;
-    for (size_t i = 0; i < page->n && json_next(page->results, &pos, &row); i++) {
-        unsigned char *digest = ov->page[ov->n_page];
-        digest_of(row, digest);
-        ov->n_page += changed_since(row, since_ms);
-        if (has(ov->before, digest))
-            continue;
-        kept[len++] = n++ == 0 ? '[' : ',';
-        memcpy(kept + len, row.ptr, row.len);
-        len += row.len;
-    }
-    if (n == page->n)
-        return;
-    if (n == 0)
-        kept[len++] = '[';
-    kept[len++] = ']';
-    page->results = (struct str){kept, len};
-    page->n = n;
+    list_keep(page, is_new, &v, a);
 }
 
 void overlap_committed(struct overlap *ov)

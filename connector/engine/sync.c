@@ -12,6 +12,7 @@
 #include "kafka/kafka.h"
 
 #define PREFIX "sync/"
+#define HEAL "heal"
 #define CURSOR_PARAM "q[updated_after]"
 
 static bool lives_here(const struct engine *en, const struct part *part, struct str key);
@@ -23,25 +24,40 @@ static bool same_list(const struct engine_sync *sync, const struct job_record *j
 static const struct pair *param(const struct pair *params, size_t n, struct str name);
 static void fill_params(struct job *job, const struct engine_sync *sync);
 static void name_run(struct job *job, int64_t start_ms);
-static void tell_success(struct engine *en, const struct job *job, int64_t at_ms);
+static void tell_success(struct engine *en, const struct engine_sync *sync,
+                         int64_t at_ms);
+static struct metric *success(struct engine *en, const struct engine_sync *sync);
+static bool has_key(const struct engine_sync *sync, struct str key);
+static void fix_start(struct engine *en, struct job *job, const struct engine_sync *sync);
+static void fill_window(struct job *job, const struct engine_sync *sync, int64_t now_ms);
+static struct str seconds_text(struct job *job, int64_t ms);
 
 void sync_init(struct engine *en)
 {
     for (size_t i = 0; i < en->o.n_syncs; i++) /* at 0 from the start */
-        (void)metrics_get(en->metrics, M_SYNC_SUCCESS, en->o.syncs[i].name, NULL);
+        (void)success(en, &en->o.syncs[i]);
 }
 
 /* NULL also where it is another partition's: the topic has another number of them than
  * when the record was written. */
 const struct engine_sync *sync_find(const struct engine *en, const struct job *job)
 {
-    if (!str_starts(str_of(job->key), PREFIX) ||
-        !lives_here(en, job->part, str_of(job->key)))
+    if (!lives_here(en, job->part, str_of(job->key)))
         return NULL;
     for (size_t i = 0; i < en->o.n_syncs; i++)
-        if (strcmp(job->key + sizeof PREFIX - 1, en->o.syncs[i].name) == 0)
+        if (has_key(&en->o.syncs[i], str_of(job->key)))
             return &en->o.syncs[i];
     return NULL;
+}
+
+static bool has_key(const struct engine_sync *sync, struct str key)
+{
+    size_t n = sizeof PREFIX - 1;
+
+    if (sync->heals)
+        return str_is(key, HEAL);
+    return str_starts(key, PREFIX) &&
+           str_is((struct str){key.ptr + n, key.len - n}, sync->name);
 }
 
 static bool lives_here(const struct engine *en, const struct part *part, struct str key)
@@ -64,10 +80,11 @@ void sync_take_over(struct engine *en, struct part *part)
         if (job_is_sync(job) && !job->stray)
             take_over(en, job);
     for (size_t i = 0; i < en->o.n_syncs; i++) {
-        char *key = mem_printf(PREFIX "%s", en->o.syncs[i].name);
+        const struct engine_sync *sync = &en->o.syncs[i];
+        char *key = sync->heals ? mem_printf(HEAL) : mem_printf(PREFIX "%s", sync->name);
         job = jobs_find(part, str_of(key));
         if (job == NULL && lives_here(en, part, str_of(key)))
-            create(en, part, &en->o.syncs[i], str_of(key));
+            create(en, part, sync, str_of(key));
         mem_free(key);
     }
 }
@@ -82,10 +99,12 @@ static void take_over(struct engine *en, struct job *job)
                   "another name, or, if that group is no more, write a record without a "
                   "value under that key and start again",
                   job->key, job->part->at.topic, STR_ARG(job->rec.group));
-    } else if (sync == NULL && !job->other) {
+    } else if (sync == NULL && !job->other && !job_heals(job)) {
         drop(en, job);
     } else if (sync != NULL) {
-        tell_success(en, job, job->rec.watermark);
+        tell_success(en, sync, job->rec.watermark);
+        if (sync->heals)
+            job->rec.next_run_at = 0; /* what came while nobody was here */
         if (sync_rests(job))
             sync_sleep(en, job);
     }
@@ -98,7 +117,7 @@ static void create(struct engine *en, struct part *part, const struct engine_syn
     struct job *job = jobs_add(en, part, key);
 
     job->rec = (struct job_record){.id = str_of(job->key),
-                                   .kind = STR_LIT("sync"),
+                                   .kind = sync->heals ? STR_LIT(HEAL) : STR_LIT("sync"),
                                    .state = STR_LIT("waiting"),
                                    .operation = str_of(sync->operation),
                                    .key = str_of(sync->name),
@@ -113,7 +132,26 @@ static void create(struct engine *en, struct part *part, const struct engine_syn
                                    .created_at = clock_wall(en->clock),
                                    .group = str_of(en->o.group_id)};
     log_info("sync.new", "%s: its first run is due", job->key);
-    sync_sleep(en, job);
+    if (sync->heals)
+        fix_start(en, job, sync);
+    else
+        sync_sleep(en, job);
+}
+
+/* Before it reads anything it says from where: what is missed from now on is healed,
+ * whoever has the partition then. */
+static void fix_start(struct engine *en, struct job *job, const struct engine_sync *sync)
+{
+    job->rec.watermark = sync->from_ms > 0 ? sync->from_ms : heal_start_ms(en);
+    job->rec.seq = 1;
+    job->rec.instance = str_of(en->o.instance_id);
+    job->outputs = arena_zalloc(&job->page_arena, sizeof *job->outputs);
+    job->outputs[0] =
+        walk_record_output(en, &job->rec, job->part->at.partition, &job->page_arena);
+    job->n_outputs = 1;
+    job->next = job->outputs[0].value;
+    job->bytes = job->next.len;
+    job_move(en, job, JOB_ANSWERED);
 }
 
 /* A run that was broken off has its result all the same. */
@@ -187,15 +225,48 @@ void sync_begin(struct engine *en, struct job *job)
     jr->attempts = jr->pages = jr->items = jr->walk_items = jr->restarts = 0;
     jr->next_run_at = 0;
     fan_clear(jr);
-    fill_params(job, sync);
     job->http_status = NO_NUMBER;
     job->last_run = jr->run;
-    name_run(job, en->front_ahead_ms != 0 ? dispatch_front_ms(en) : 0);
+    if (sync->heals) {
+        fill_window(job, sync, dispatch_front_ms(en));
+    } else {
+        fill_params(job, sync);
+        name_run(job, en->front_ahead_ms != 0 ? dispatch_front_ms(en) : 0);
+    }
+}
+
+/* The events of a run: from the watermark, less the overlap, to the present, less the
+ * lag, which is the next watermark; the oldest first. */
+static void fill_window(struct job *job, const struct engine_sync *sync, int64_t now_ms)
+{
+    struct job_record *jr = &job->rec;
+    int64_t after_ms = jr->watermark - sync->overlap_ms;
+    int64_t before_ms = now_ms - sync->lag_ms;
+    struct pair params[] = {
+        {.name = STR_LIT("q[after]"), .value = seconds_text(job, after_ms)},
+        {.name = STR_LIT("q[before]"), .value = seconds_text(job, before_ms)},
+        {.name = STR_LIT("sort_by"), .value = STR_LIT("created_at")},
+        {.name = STR_LIT("sort_order"), .value = STR_LIT("asc")}};
+
+    jr->run = before_ms > jr->watermark ? before_ms : jr->watermark;
+    jr->n_params = sizeof params / sizeof params[0];
+    jr->params = arena_zalloc(&job->arena, sizeof params);
+    memcpy(jr->params, params, sizeof params);
+}
+
+static struct str seconds_text(struct job *job, int64_t ms)
+{
+    if (ms < 0)
+        ms = 0;
+    return str_of(arena_printf(&job->arena, "%lld.%03lld", (long long)(ms / 1000),
+                               (long long)(ms % 1000)));
 }
 
 /* But for the cursor. */
 static bool same_list(const struct engine_sync *sync, const struct job_record *jr)
 {
+    if (sync->heals)
+        return true;
     if (!str_is(jr->operation, sync->operation))
         return false;
     for (size_t i = 0; i < sync->n_params; i++) {
@@ -262,6 +333,8 @@ void sync_page(struct engine *en, struct job *job, struct list_page *page)
 {
     const struct engine_sync *sync = sync_find(en, job);
 
+    if (job_heals(job))
+        heal_drop_known(en, page, &job->page_arena);
     if (sync == NULL || !sync->updated_after)
         return;
     if (job->overlap == NULL)
@@ -294,16 +367,20 @@ void sync_count(struct engine *en, const struct job *job)
     if (job->overlap != NULL)
         overlap_ended(job->overlap, job->outcome == SUCCEEDED);
     if (job->outcome == SUCCEEDED)
-        tell_success(en, job, job->end->run);
+        tell_success(en, sync_find(en, job), job->end->run);
     else
         log_warn("sync.failed", "%s: its run is %s (%.*s)", job->key,
                  outcome_names[job->outcome], STR_ARG(job->res->error.kind));
 }
 
-static void tell_success(struct engine *en, const struct job *job, int64_t at_ms)
+static void tell_success(struct engine *en, const struct engine_sync *sync, int64_t at_ms)
 {
-    if (at_ms > 0)
-        metric_set(
-            metrics_get(en->metrics, M_SYNC_SUCCESS, job->key + sizeof PREFIX - 1, NULL),
-            (double)at_ms / 1000);
+    if (sync != NULL && at_ms > 0)
+        metric_set(success(en, sync), (double)at_ms / 1000);
+}
+
+static struct metric *success(struct engine *en, const struct engine_sync *sync)
+{
+    return sync->heals ? metrics_get(en->metrics, M_HEAL_WATERMARK, NULL)
+                       : metrics_get(en->metrics, M_SYNC_SUCCESS, sync->name, NULL);
 }

@@ -325,9 +325,11 @@ static void slot_committed(struct engine *en, struct slot *slot)
     } else if (slot->became_job) {
         en->returned++;
         metric_add(metrics_get(en->metrics, M_RETURNED, "became_job", NULL), 1);
+        items_committed(en, slot->items);
     } else {
         if (slot->items != NULL)
             repeats_know(en, slot);
+        items_committed(en, slot->items);
         en->finished++;
         metric_add(
             metrics_get(en->metrics, M_FINISHED, outcome_names[slot->outcome], NULL), 1);

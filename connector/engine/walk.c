@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "codec/records/event.h"
 #include "engine/internal.h"
 #include "front/reply.h"
 
@@ -263,7 +264,9 @@ static void page_final(struct engine *en, struct job *job, struct call *call,
     struct http_call *http = &call->http;
     struct err e = ERR_INIT;
 
-    if (v == REPLY_DONE) {
+    if (v == REPLY_DONE && job_heals(job)) {
+        heal_page(en, job, call);
+    } else if (v == REPLY_DONE) {
         take_page(en, job, call);
     } else if (v == REPLY_UNAUTHORIZED) {
         job_move(en, job, JOB_CONFIRM);
@@ -305,6 +308,15 @@ static struct str token_of(const struct job_record *jr)
 static void take_page(struct engine *en, struct job *job, const struct call *call)
 {
     const struct http_call *http = &call->http;
+    struct list_answer answer = {http->end, http->head.status, buf_str(&http->body_in)};
+
+    if (job_is_sync(job) && job->rec.pages == 0)
+        sync_first_page(en, job, call);
+    walk_take(en, job, &answer);
+}
+
+void walk_take(struct engine *en, struct job *job, const struct list_answer *answer)
+{
     struct err e = ERR_INIT;
     bool rows = !fan_runs(&job->rec); /* of the list itself: max_items counts those */
     int64_t left =
@@ -313,15 +325,12 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
                           .topic = job->items_topic,
                           .parent_id = job->req->last_param,
                           .command_id = job->rec.command_id,
-                          .source = job->rec.id};
+                          .source = job->rec.id,
+                          .delivery = job_heals(job) ? heal_delivery(en) : EVENT_POLL};
     struct list_page page;
     struct str token = STR_NULL;
 
-    if (job_is_sync(job) && job->rec.pages == 0) {
-        sync_first_page(en, job, call);
-        of.command_id = job->rec.command_id;
-    }
-    if (list_read(job->op, http, left, &page, &e) == 0 &&
+    if (list_read(job->op, answer, left, &page, &e) == 0 &&
         (!page.more || list_token(&page, &job->page_arena, &token, &e) == 0)) {
         if (job_is_sync(job) && rows)
             sync_page(en, job, &page);
@@ -475,7 +484,8 @@ void walk_close(struct engine *en, struct job *job)
     }
     job->ending = false;
     add_items(job);
-    add_result(en, job, topic);
+    if (!job_heals(job)) /* nobody asked for it: its record and the log say how it went */
+        add_result(en, job, topic);
     add_record(en, job);
     job->cancelled = job->cancel;
     if (job->cancel)
@@ -573,6 +583,7 @@ void walk_count(struct engine *en, const struct job *job)
     if (job->op != NULL) /* else it was not asked for a page */
         metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
                    (double)items_count(job->items));
+    items_committed(en, job->items);
     if (job->overlap != NULL)
         overlap_committed(job->overlap);
     if (job->res == NULL)

@@ -67,7 +67,7 @@ struct op {
     bool paged;             /* takes limit and page_token */
     int page_max;           /* 100; events 15; 0: not paged */
     const char *resource;   /* topic suffix the items go to: "contacts"; NULL: none */
-    const struct item_kind *items; /* their record; NULL: none, or front.Event */
+    const struct item_kind *items; /* their record; NULL: none */
     bool merged_301;               /* may answer 301: conversation merged */
     bool binary;                   /* the answer is not JSON (downloads) */
     /* "404" or "400,409": on attempt >= 2 these are success; or NULL */

@@ -97,8 +97,8 @@ def c_key_part(resource, path):
 
 
 def c_item_kinds(catalogue, out):
-    """A row per resource; {record: its C name}."""
-    symbols = {}
+    """A row per resource; {record: its C name}. Events are written by codec/records/event.c."""
+    symbols = {"front.Event": "item_event"}
     for r in catalogue["resources"]:
         symbols["front.resource." + r["name"]] = "item_" + r["name"]
         c_item_fields("i_" + r["name"], r["fields"], out)

@@ -174,7 +174,9 @@ class Traffic:
         caller.close()
 
     def deliver(self, caller, sent):
-        payload = self.make(sent.event_id)
+        self.deliver_payload(caller, sent, self.make(sent.event_id))
+
+    def deliver_payload(self, caller, sent, payload):
         while True:
             began, pause = time.monotonic(), self.retry_s
             try:

@@ -94,6 +94,15 @@ static void on_watermarks(void *self, struct kafka_partition at)
                     .type = KAFKA_WATERMARKS, .at = at, .low = 0, .high = p->jobs_high});
         return;
     }
+    if (strcmp(at.topic, "front.events") == 0) {
+        bool fails = p->events_fail > 0;
+        p->events_fail -= fails;
+        push(p, (struct kafka_event){.type = KAFKA_WATERMARKS,
+                                     .at = at,
+                                     .high = (int64_t)p->n_events_log,
+                                     .error = {fails ? 't' : 0}});
+        return;
+    }
     if (!results && p->ends_fail > 0) {
         p->ends_fail--;
         push(p, (struct kafka_event){
@@ -110,9 +119,10 @@ static void on_watermarks(void *self, struct kafka_partition at)
 static void on_read(void *self, struct kafka_partition at, int64_t from, int64_t to)
 {
     struct play *p = self;
+    bool events = strcmp(at.topic, "front.events") == 0;
     push(p, (struct kafka_event){.type = KAFKA_READ,
                                  .at = at,
-                                 .records = p->earlier + from,
+                                 .records = (events ? p->events_log : p->earlier) + from,
                                  .n_records = (size_t)(to - from),
                                  .low = from,
                                  .offset = to});
@@ -301,6 +311,8 @@ struct play *play_new(void)
                                          .resources_prefix = "front.",
                                          .exactly_once = true,
                                          .dedupe_entries = 100,
+                                         .events_topic = "front.events",
+                                         .events_dedupe_entries = 1000,
                                          .token = "t",
                                          .max_in_flight = 8,
                                          .timeout_ms = 30000,

@@ -33,6 +33,9 @@ struct play {
     struct str jobs_string;            /* with its position */
     struct kafka_record earlier[4];    /* results */
     size_t n_earlier;
+    struct kafka_record events_log[8]; /* the events topic, one partition */
+    size_t n_events_log;
+    int events_fail;           /* so often its end cannot be read */
     int64_t log_low, log_high; /* of the commands */
     int64_t committed;         /* what the group says of the partition */
     struct str metadata;

@@ -295,17 +295,17 @@ static void check_offline_says_all(void **state)
 {
     struct call call =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "events.heal.lag.ms=100", "check", "--offline", "--json");
+            "-X", "attachments.max.bytes=100000", "check", "--offline", "--json");
     struct call strict =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "events.heal.lag.ms=100", "check", "--offline", "--strict");
+            "-X", "attachments.max.bytes=100000", "check", "--offline", "--strict");
     char *rest = call.out;
     size_t lines = 0;
 
     (void)state;
     assert_int_equal(call.code, EXIT_DONE);
     assert_int_equal(strict.code, EXIT_USAGE);
-    assert_has(strict.out, "warn settings events.heal.lag.ms: has no effect yet");
+    assert_has(strict.out, "warn settings attachments.max.bytes: has no effect yet");
     assert_has(strict.out, "skip token");
     assert_null(strstr(strict.out, "secret-token"));
     while (*rest) {

@@ -42,6 +42,8 @@ static struct play *open_play(int64_t max_pending, int64_t dedupe, int64_t event
     setup = (struct webhook_setup){.public_url = "https://hooks.example.com"};
     for (size_t i = 0; i < WEBHOOK_KINDS; i++)
         setup.keys[i] = (struct webhook_keys){keys, 2};
+    p->options.events_topic = "events";
+    p->options.events_dedupe_entries = dedupe;
     play_start(p);
     struct ingest_options o = {.setup = &setup,
                                .events_topic = "events",
@@ -49,7 +51,6 @@ static struct play *open_play(int64_t max_pending, int64_t dedupe, int64_t event
                                .dead_letter_max_bytes = 5000,
                                .max_pending = max_pending,
                                .timeout_ms = TIMEOUT_MS,
-                               .dedupe_entries = dedupe,
                                .answer = on_answer,
                                .client_gone = is_gone};
     engine_receive(p->en, &o);

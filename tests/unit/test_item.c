@@ -125,7 +125,7 @@ static void test_tables_and_schemas_say_the_same(void **state)
 
     for (size_t i = 0; i < catalogue_table_n; i++) {
         const struct item_kind *kind = catalogue_table[i].items;
-        if (kind == NULL)
+        if (kind == NULL || kind == &item_event) /* which test_event compares */
             continue;
         const struct avro_node *root = schemas_xget(st->ss, kind->full_name)->form->root;
         lists++;

@@ -507,19 +507,6 @@ static void test_too_many_items_fail_the_list(void **state)
     buf_fini(&body);
 }
 
-/* Not yet: they come with the events. */
-static void test_lists_of_events_are_answered_as_they_are(void **state)
-{
-    struct play *p = *state;
-    command(p, 0, "k", "{\"operation\":\"list-events\"}");
-    assert_null(p->topic_asked);
-    assert_int_equal(p->n_calls, 1);
-    assert_true(answer(p, 200, page));
-    come(p);
-    assert_int_equal(p->tick->n_outputs, 1);
-    assert_string_equal(field(p, 0, "items"), "null");
-}
-
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, play_set_up, play_tear_down)
@@ -545,7 +532,6 @@ int main(void)
         TEST(test_a_page_beyond_a_tick_goes_alone),
         TEST(test_no_call_begins_while_too_much_waits),
         TEST(test_too_many_items_fail_the_list),
-        TEST(test_lists_of_events_are_answered_as_they_are),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -315,6 +315,8 @@ static void put_key(struct writer *w, const struct item_kind *kind, struct str j
     w->mistyped = true;
 }
 
+const struct item_kind item_event = {.full_name = "front.Event"};
+
 int item_encode(struct schemas *ss, const struct item_kind *kind, struct str json,
                 struct str parent_id, bool bare, struct arena *scratch, struct buf *out,
                 struct item_record *rec)

@@ -61,6 +61,9 @@ struct item_kind {
     struct item_key_part key[2];
 };
 
+/* front.Event is no resource record: codec/records/event.h writes it. */
+extern const struct item_kind item_event;
+
 /* Key and value stand in the buffer they were appended to, at these places. */
 struct item_record {
     size_t key_at, key_len;
