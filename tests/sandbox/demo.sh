@@ -30,7 +30,7 @@ await() {
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
 
 # One connector per command topic: Avro on the first, JSON on the second.
-start_connector() { # FORMAT TOPIC
+start_connector() { # FORMAT TOPIC; more settings from stdin
     cat > "$work/$1.conf" << END
 front.url = $url
 front.token = demo
@@ -43,6 +43,7 @@ group.id = demo-$1
 commands.topics = $2
 commands.format = $1
 status.listen = off
+$(cat)
 END
     "$bin/front-connector" run -c "$work/$1.conf" 2> "$work/$1.log" &
     pids+=($!)
@@ -51,9 +52,16 @@ END
 # Sends one command, waits for its result and prints both. `send` ends with 1 when the
 # outcome is not SUCCEEDED, which some of these are meant to be.
 show() { # WHAT FORMAT ARGUMENTS...
-    local what=$1 format=$2 status=0
+    local what=$1 format=$2 status=0 word
     shift 2
-    printf '\n%s\n  $ front-connector send %s\n' "$what" "$*"
+    printf '\n%s\n  $ front-connector send' "$what"
+    for word in "$@"; do
+        case $word in
+        *[\"\ ]*) printf " '%s'" "$word" ;;
+        *) printf ' %s' "$word" ;;
+        esac
+    done
+    echo
     "$bin/front-connector" send -c "$work/$format.conf" --wait 15 "$@" > "$work/result" || status=$?
     if [ "$status" -gt 1 ]; then return "$status"; fi
     show_result
@@ -102,7 +110,8 @@ show_cancel() {
     local id='' i
     send_list "The same list, cancelled"
     for ((i = 0; i < 100 && ${#id} == 0; i++)); do
-        id=$("$bin/front-connector" jobs -c "$work/avro.conf" 2> /dev/null | cut -d ' ' -f 1)
+        id=$("$bin/front-connector" jobs -c "$work/avro.conf" 2> /dev/null |
+            sed -n 's/  list-conversations .*//p')
     done
     printf '  $ front-connector jobs cancel %s\n' "$id"
     "$bin/front-connector" jobs -c "$work/avro.conf" cancel "$id" 2> /dev/null
@@ -110,18 +119,75 @@ show_cancel() {
     show_result
 }
 
+# An event's record, waited for, of those with these words in them.
+show_event() { # ID DELIVERY
+    local i
+    for ((i = 0; i < 300; i++)); do
+        "$bin/front-connector" tail -c "$work/avro.conf" events -o beginning -e > "$work/events"
+        if python3 - "$work/events" "$1" "$2" << 'END'
+import json, sys
+file, event_id, delivery = sys.argv[1:]
+for line in open(file):
+    record = json.loads(line)
+    event, headers = record["payload"], record["headers"]
+    if event["id"] == event_id and event["delivery"] == delivery:
+        print("  on %s: %s %s, delivery %s, origin %s, key %s" % (
+            record["topic"], event["type"], event["id"], delivery, headers["origin"], record["key"]))
+        sys.exit(0)
+sys.exit(1)
+END
+        then return; fi
+        sleep 0.1
+    done
+    echo "demo: no event $1 with delivery $2 after 30 s" >&2
+    return 1
+}
+
+# The newest event that Front lists of a conversation.
+newest_event() { # CONVERSATION
+    python3 - "$url/conversations/$1/events?limit=1" << 'END'
+import json, sys, urllib.request
+request = urllib.request.Request(sys.argv[1], headers={"Authorization": "Bearer demo"})
+print(json.load(urllib.request.urlopen(request))["_results"][0]["id"])
+END
+}
+
+show_events() {
+    show "A tag on a conversation: Front's webhook says so, and that a call like ours did it" avro \
+        add-conversation-tag conversation_id=cnv_3 'tag_ids:=["tag_2"]'
+    show_event "$(newest_event cnv_3)" webhook
+    printf '\nA message whose webhook is dropped on purpose: found in the list of events\n'
+    printf '  $ front-sandbox trigger inbound --conversation cnv_2 --drop\n'
+    "$bin/front-sandbox" trigger inbound --url "$url" --conversation cnv_2 --drop > /dev/null
+    show_event "$(newest_event cnv_2)" healed
+}
+
 "$bin/front-sandbox" --port 0 --seed 1 --quota fixed:6000 --fill 250 --topics \
-    front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4,front.jobs:4,front.conversations:4 \
+    front.commands:4,front.commands-json:4,front.results:4,front.dead-letters:4,front.jobs:4,front.conversations:4,front.events:4 \
     > "$work/sandbox" 2> "$work/sandbox.log" &
 pids+=($!)
 await "$work/sandbox" '"ready":true'
 url=$(field url < "$work/sandbox")
 kafka=$(field bootstrap < "$work/sandbox")
-start_connector avro front.commands
-start_connector json front.commands-json
+start_connector avro front.commands << END
+webhooks.listen = 127.0.0.1:0
+webhooks.app.keys = demo-key
+events.heal.every.ms = 3000
+events.heal.lag.ms = 0
+END
+start_connector json front.commands-json < /dev/null
 await "$work/avro.log" group.assigned
+await "$work/avro.log" webhooks.listen
 await "$work/json.log" group.assigned
 echo "Sandbox of Front at $url, its Kafka at $kafka, two connectors running."
+
+hooks=$(sed -n 's/.*webhooks.listen: .* port \([0-9]*\).*/\1/p' "$work/avro.log")
+python3 - "$url/_sandbox/webhooks" "$hooks" << 'END'
+import json, sys, urllib.request
+url, port = sys.argv[1:]
+webhook = {"kind": "app", "key": "demo-key", "url": f"http://127.0.0.1:{port}/webhooks/front/app"}
+urllib.request.urlopen(url, json.dumps(webhook).encode())
+END
 
 show "A create, in the operation's own Avro record" avro create-tag name=Demo --typed
 show "An update, as front.Command" avro update-conversation conversation_id=cnv_1 status=archived
@@ -133,6 +199,7 @@ urllib.request.urlopen(sys.argv[1], b'{"operation": "list-conversations", "fault
 END
 show_list
 show_cancel
+show_events
 show "A raw call" avro call method=GET path=/me
 show "A bad command: refused, Front is not asked" avro \
     update-conversation conversation_id=cnv_1 statu=open --force
@@ -142,12 +209,14 @@ show "A reply that Front executes and never answers: in doubt, not sent again" a
 printf '\nWhat Front was asked\n'
 python3 - "$url/_sandbox/requests" << 'END'
 import itertools, json, sys, urllib.request
+requests = json.load(urllib.request.urlopen(sys.argv[1]))
 lines = ("  %-6s %-38s %-9s %s" % (r["method"], r["path"], r["status"] or "no answer",
                                    "executed" if r["executed"] else "not executed")
-         for r in json.load(urllib.request.urlopen(sys.argv[1])))
+         for r in requests if not r["path"].endswith("/events"))
 for line, same in itertools.groupby(lines):
     n = len(list(same))
     print(line + (", %d times" % n if n > 1 else ""))
+print("  and the list of events, for what no webhook brought")
 END
 printf '  '
 "$bin/front-sandbox" assert-once --url "$url" 2>&1

@@ -12,10 +12,12 @@ import unittest
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIMIT_S = 120
 OUTCOMES = ["SUCCEEDED 201 tag_", "SUCCEEDED 204 cnv_1", "SUCCEEDED 204 tag_1", "SUCCEEDED 200",
-            "SUCCEEDED 200", "CANCELLED", "SUCCEEDED 200 cmp_", "REJECTED", "IN_DOUBT"]
+            "SUCCEEDED 200", "CANCELLED", "SUCCEEDED 204 cnv_3",
+            "SUCCEEDED 200 cmp_", "REJECTED", "IN_DOUBT"]
 # Without GET /me: it is asked by the raw call and by each connector at its start.
 JOURNAL = ["POST /tags 201", "PATCH /conversations/cnv_1 204", "DELETE /tags/tag_1 204",
-           "GET /teammates 200", "GET /conversations 200", "POST /conversations/cnv_timeout/messages no answer"]
+           "GET /teammates 200", "GET /conversations 200", "POST /conversations/cnv_3/tags 204",
+           "POST /conversations/cnv_timeout/messages no answer"]
 
 
 def on_terminal(program):
@@ -45,11 +47,20 @@ class Demo(unittest.TestCase):
         for found, wanted in zip(outcomes, OUTCOMES):
             self.assertTrue(found.startswith(wanted), f"{found!r} for {wanted!r}")
         self.assert_lists(shown)
+        self.assert_events(shown)
         asked = shown.partition("What Front was asked\n")[2].splitlines()
         asked = [re.sub(", [0-9]+ times$", "", " ".join(line.split()))
                  for line in asked if " /me " not in line]
         self.assertEqual(asked, [call + " executed" for call in JOURNAL] +
-                         ["0 calls were executed more than once"])
+                         ["and the list of events, for what no webhook brought",
+                          "0 calls were executed more than once"])
+
+    def assert_events(self, shown):
+        """One that a command caused, by its webhook; one whose webhook was dropped."""
+        events = re.findall(r"^  on front\.events: (\w+) evt_\w+, delivery (\w+), origin (\w+), "
+                            r"key (\w+)$", shown, re.M)
+        self.assertEqual(events, [("tag", "webhook", "api", "cnv_3"),
+                                  ("inbound", "healed", "inboxes", "cnv_2")], shown)
 
     def assert_lists(self, shown):
         """One of 250 conversations with its bar, all of them on their topic; one cancelled."""
