@@ -260,10 +260,12 @@ static void print_text(struct jobs *j, const struct entry *entry,
     if (j->bars)
         print_bar(out, jr);
     fprintf(out, "%lld page%s, %lld", (long long)jr->pages, jr->pages == 1 ? "" : "s",
-            (long long)jr->items);
+            (long long)(jr->max_items > 0 ? jr->walk_items : jr->items));
     if (jr->max_items > 0)
         fprintf(out, " of %lld", (long long)jr->max_items);
     fputs(" items", out);
+    if (jr->n_fan_rows > 0)
+        fprintf(out, ", %.*s of %.*s", STR_ARG(jr->fan_list), STR_ARG(jr->fan_rows[0]));
     if (jr->restarts > 0)
         fprintf(out, ", begun anew %lld time%s", (long long)jr->restarts,
                 jr->restarts == 1 ? "" : "s");

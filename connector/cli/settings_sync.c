@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "front/catalogue.h"
+#include "front/with.h"
 
 #define EVERY_MIN_MS 1000
 #define EVERY_MAX_MS (INT64_C(31) * 86400 * 1000)
@@ -115,6 +116,7 @@ static bool sync_param_is_known(const struct op *op, const char *name)
     struct str param = str_of(name);
 
     return op_field(op, param, PLACE_PATH) || op_field(op, param, PLACE_QUERY) ||
+           op_field(op, param, PLACE_WITH) ||
            (op_field(op, STR_LIT("q"), PLACE_Q) && str_starts(param, "q["));
 }
 
@@ -123,9 +125,15 @@ static void check_params(struct checker *c, const struct sync_setting *sync,
 {
     for (size_t i = 0; i < sync->n_params; i++) {
         char *key = mem_printf("sync.%s.params.%s", sync->name, sync->params[i].name);
+        struct pair param = {.name = str_of(sync->params[i].name),
+                             .value = str_of(sync->params[i].value)};
+        struct err e = ERR_INIT;
+        struct with with;
 
         if (!sync_param_is_known(op, sync->params[i].name))
             settings_wrong(c, key, "%s has no such parameter", op->name);
+        else if (with_read(&param, 1, op, &with, &e) != 0)
+            settings_wrong(c, key, "%s", e.text);
         mem_free(key);
     }
 }

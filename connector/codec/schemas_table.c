@@ -217,21 +217,25 @@ static const char s_records_Job[] =
     "      \"type\": [\"null\", {\"type\": \"long\", \"logicalType\": \"timestamp-millis\"}],\n"
     "      \"default\": null\n"
     "    },\n"
-    "    {\"name\": \"with\", \"type\": {\"type\": \"array\", \"items\": \"string\"}, \"default\": []},\n"
+    "    {\n"
+    "      \"name\": \"fan_rows\",\n"
+    "      \"type\": {\"type\": \"array\", \"items\": \"string\"},\n"
+    "      \"default\": [],\n"
+    "      \"doc\": \"rows of the last page whose lists are still to be read\"\n"
+    "    },\n"
+    "    {\n"
+    "      \"name\": \"fan_list\",\n"
+    "      \"type\": [\"null\", \"string\"],\n"
+    "      \"default\": null,\n"
+    "      \"doc\": \"operation that reads the first row's list\"\n"
+    "    },\n"
     "    {\n"
     "      \"name\": \"fan_token\",\n"
     "      \"type\": [\"null\", \"string\"],\n"
     "      \"default\": null,\n"
-    "      \"doc\": \"page of the outer list\"\n"
-    "    },\n"
-    "    {\"name\": \"fan_row\", \"type\": [\"null\", \"int\"], \"default\": null, \"doc\": \"row in that page\"},\n"
-    "    {\"name\": \"fan_list\", \"type\": [\"null\", \"string\"], \"default\": null, \"doc\": \"list below that row\"},\n"
-    "    {\n"
-    "      \"name\": \"fan_inner_token\",\n"
-    "      \"type\": [\"null\", \"string\"],\n"
-    "      \"default\": null,\n"
     "      \"doc\": \"page of that list\"\n"
     "    },\n"
+    "    {\"name\": \"fan_last\", \"type\": \"boolean\", \"default\": false, \"doc\": \"no page of rows follows\"},\n"
     "    {\"name\": \"seq\", \"type\": \"long\", \"default\": 0},\n"
     "    {\"name\": \"version\", \"type\": \"int\", \"default\": 1},\n"
     "    {\"name\": \"created_at\", \"type\": {\"type\": \"long\", \"logicalType\": \"timestamp-millis\"}},\n"
@@ -7453,7 +7457,7 @@ const struct schema_row schemas_table[] = {
     {.full_name = "front.Event", .file = "records/Event.avsc",
      .text = s_records_Event, .text_len = sizeof(s_records_Event) - 1, .fingerprint = 0xc2e3ebcff055e8ecULL},
     {.full_name = "front.Job", .file = "records/Job.avsc",
-     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x34e0b7d3e894868eULL},
+     .text = s_records_Job, .text_len = sizeof(s_records_Job) - 1, .fingerprint = 0x69f82c364fe4572aULL},
     {.full_name = "front.Result", .file = "records/Result.avsc",
      .text = s_records_Result, .text_len = sizeof(s_records_Result) - 1, .fingerprint = 0x1cfde5f4317b85bdULL},
     {.full_name = "front.command.AddCallRecording", .file = "commands/AddCallRecording.avsc",

@@ -5,11 +5,14 @@
 
 #include "engine/internal.h"
 #include "front/check.h"
+#include "front/with.h"
 
 static void accept_record(struct engine *en, struct part *part, struct kafka_record *rec);
 static void open_slot(struct engine *en, struct slot *slot);
 static bool reply_topic_known(struct engine *en, struct slot *slot);
-static bool items_topic_known(struct engine *en, struct slot *slot);
+static bool items_topics_known(struct engine *en, struct slot *slot);
+static bool items_topic_known(struct engine *en, struct slot *slot, const struct op *op,
+                              const struct topic **topic);
 static void refuse(struct slot *slot, const char *kind, const char *text);
 static void found_armed(struct engine *en, struct slot *slot);
 static void name_slot(struct engine *en, struct slot *slot);
@@ -160,7 +163,7 @@ void intake_ready(struct engine *en, struct slot *slot)
     }
     if (slot->found_armed)
         found_armed(en, slot);
-    else if (!items_topic_known(en, slot))
+    else if (!items_topics_known(en, slot))
         return;
     else if (repeats_look(en, slot) == REPEAT_NO)
         dispatch_want(en, slot);
@@ -191,25 +194,41 @@ static bool reply_topic_known(struct engine *en, struct slot *slot)
     return true;
 }
 
-/* The same for the topic of a list's items: without it no request is spent. */
-static bool items_topic_known(struct engine *en, struct slot *slot)
+/* The same for the topics of a list's items, and of its rows' lists: without them no
+ * request is spent. */
+static bool items_topics_known(struct engine *en, struct slot *slot)
 {
+    struct err e = ERR_INIT;
     const struct topic *topic = NULL;
+    struct with with;
 
     if (slot->op == NULL || slot->op->items == NULL || slot->items_topic != NULL)
         return true;
-    switch (list_topic(en, slot, slot->op, &topic)) {
+    if (with_read(slot->cmd.params, slot->cmd.n_params, slot->op, &with, &e) != 0)
+        with.n = 0; /* was checked */
+    for (size_t i = 0; i < with.n; i++)
+        if (!items_topic_known(en, slot, with.lists[i], &topic))
+            return false;
+    if (!items_topic_known(en, slot, slot->op, &topic))
+        return false;
+    slot->items_topic = topic;
+    return true;
+}
+
+static bool items_topic_known(struct engine *en, struct slot *slot, const struct op *op,
+                              const struct topic **topic)
+{
+    switch (list_topic(en, slot, op, topic)) {
+    case TOPIC_OK:
+        return true;
     case TOPIC_ASKED:
         return false;
     case TOPIC_MISSING:
         answer_error(en, slot, REJECTED, "topic-missing",
-                     list_topic_why(en, slot->op, topic, &slot->arena));
+                     list_topic_why(en, op, *topic, &slot->arena));
         return false;
-    case TOPIC_OK:
-        break;
     }
-    slot->items_topic = topic;
-    return true;
+    abort();
 }
 
 /* What its former owner sent has ended when the lease that its string says is over,

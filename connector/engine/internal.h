@@ -393,18 +393,15 @@ struct list_page {
     struct str results; /* JSON of the array */
     size_t n;           /* items in it, no more than `most` */
     size_t most;        /* that are still wanted; SIZE_MAX: all */
-    struct str next;    /* JSON of _pagination.next; ptr NULL: this was the last page */
-    struct str with; /* names of lists of each item, as the command has them; or NULL */
+    struct str next;    /* JSON of _pagination.next; ptr NULL: there is none */
+    bool more;          /* another page follows; never judged by a short page */
 };
 
 /* A 2xx to a list command whose items go to slot->items_topic. */
 void list_answered(struct engine *en, struct slot *slot, const struct http_call *http);
 /* `most`: items still wanted, -1: all. -1: it is no page of a list. */
-int list_read(const struct op *op, const struct command *cmd,
-              const struct http_call *http, int64_t most, struct list_page *page,
-              struct err *e);
-/* Does another page follow? The end is `next == null`, never a short page. */
-bool list_goes_on(const struct list_page *page);
+int list_read(const struct op *op, const struct http_call *http, int64_t most,
+              struct list_page *page, struct err *e);
 /* Only the token of the link counts: our own parameters, always to front.url. ptr NULL:
  * there is no next page. */
 int list_token(const struct list_page *page, struct arena *a, struct str *token,
@@ -457,7 +454,8 @@ void job_wait(struct engine *en, struct job *job, int64_t at_ms);
 /* walk.c */
 /* A list's first page came and more follow: the slot goes into a tick with its items and
  * the job's record. */
-void walk_begin(struct engine *en, struct slot *slot, struct str token);
+void walk_begin(struct engine *en, struct slot *slot, const struct list_page *page,
+                struct str token);
 void walk_fresh(struct job *job); /* for the next page */
 const struct request *walk_request(struct engine *en, struct job *job);
 void walk_answered(struct engine *en, struct job *job, struct call *call);
@@ -476,6 +474,34 @@ void walk_refused(struct engine *en, struct job *job, size_t output,
 struct kafka_output walk_record_output(struct engine *en, struct job_record *jr,
                                        int32_t partition, struct arena *a);
 
+/* overlap.c */
+struct overlap *overlap_new(void);
+void overlap_free(struct overlap *ov); /* NULL is none */
+/* Takes the rows out of the page that were produced before exactly as they are. Those not
+ * older than `since_ms` will be known in the next run. The rest of the page is in `a`, as
+ * what is known of it, which counts when it is committed. */
+void overlap_page(struct overlap *ov, struct list_page *page, int64_t since_ms,
+                  struct arena *a);
+void overlap_committed(struct overlap *ov);
+void overlap_dropped(struct overlap *ov); /* the page is not produced */
+void overlap_ended(struct overlap *ov, bool whole);
+void overlap_forget(struct overlap *ov); /* the next run reads another list */
+
+/* fan.c */
+/* `page` of the list `op` came: its rows' lists follow, if any are asked for. Their ids
+ * are copied into the arena. */
+void fan_begin(struct job_record *jr, const struct op *op, const struct list_page *page,
+               struct arena *a);
+void fan_clear(struct job_record *jr);
+bool fan_runs(const struct job_record *jr); /* next is a page of a row's list */
+/* The list whose page is next; NULL: this version does not know it. */
+const struct op *fan_op(const struct job_record *jr);
+struct command fan_command(const struct job_record *jr, const struct op *op,
+                           struct arena *a);
+/* A row's list has ended: on to the next one. `op` is the list of the rows. False: there
+ * is none, and no page of rows follows either. */
+bool fan_next(struct job_record *jr, const struct op *op);
+
 /* sync.c */
 void sync_init(struct engine *en);
 /* The log of the partition was read: its syncs sleep, or are queued; those that the
@@ -485,6 +511,8 @@ const struct engine_sync *sync_find(const struct engine *en, const struct job *j
 bool sync_rests(const struct job *job);              /* it is between two runs */
 void sync_sleep(struct engine *en, struct job *job); /* IDLE until it is due */
 void sync_begin(struct engine *en, struct job *job); /* a run, from the first page */
+/* A page of its run came: rows of the overlap that are as they were are taken out. */
+void sync_page(struct engine *en, struct job *job, struct list_page *page);
 /* Its first page came: that says when the run began. */
 void sync_first_page(struct engine *en, struct job *job, const struct call *call);
 /* The record that its run leaves; texts in the page's arena. */

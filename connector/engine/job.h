@@ -32,6 +32,7 @@ enum job_state {
 extern const char *const job_state_names[JOB_STATES + 1]; /* NULL-ended */
 
 struct items;
+struct overlap;
 struct topic;
 
 struct job {
@@ -79,7 +80,8 @@ struct job {
     int attempts, tries;
     int64_t first_try; /* monotonic; 0: none */
     bool retargeted;
-    int64_t last_run; /* of a sync: rec.run as it was before this run */
+    int64_t last_run;        /* of a sync: rec.run as it was before this run */
+    struct overlap *overlap; /* of a sync with a cursor; NULL: it had no page yet */
 };
 TAILQ_HEAD(job_list, job);
 

@@ -474,6 +474,7 @@ void jobs_free(struct engine *en, struct job *job)
     arena_fini(&job->arena);
     arena_fini(&job->page_arena);
     items_free(job->items);
+    overlap_free(job->overlap);
     mem_free(job->came);
     mem_free(job->key);
     mem_free(job);

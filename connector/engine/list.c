@@ -6,10 +6,11 @@
 
 #include "codec/json.h"
 #include "engine/internal.h"
+#include "front/with.h"
 
 enum { TOKEN_MAX_BYTES = 8192 };
 
-static bool may_go_on(const struct engine *en, const struct list_page *page);
+static bool fans_out(const struct slot *slot, const struct list_page *page);
 static int take_items(struct engine *en, struct slot *slot, const struct list_page *page,
                       struct err *e);
 static void fail(struct engine *en, struct slot *slot, const struct http_call *http,
@@ -20,33 +21,36 @@ void list_answered(struct engine *en, struct slot *slot, const struct http_call 
     struct err e = ERR_INIT;
     struct list_page page;
     struct str token = STR_NULL;
-    bool more;
+    bool job;
 
-    if (list_read(slot->op, &slot->cmd, http, list_max_items(&slot->cmd), &page, &e) !=
-        0) {
+    if (list_read(slot->op, http, list_max_items(&slot->cmd), &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
     }
-    more = list_goes_on(&page);
-    if (more && !may_go_on(en, &page)) {
+    job = page.more || fans_out(slot, &page);
+    if (job && en->jobs_topic == NULL) { /* it is its first page, nothing is produced */
         answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
         return;
     }
-    if ((more && list_token(&page, &slot->arena, &token, &e) != 0) ||
+    if ((page.more && list_token(&page, &slot->arena, &token, &e) != 0) ||
         take_items(en, slot, &page, &e) != 0) {
         fail(en, slot, http, &e);
         return;
     }
-    if (more)
-        walk_begin(en, slot, token);
+    if (job)
+        walk_begin(en, slot, &page, token);
     else
         answer_call(en, slot, http, SUCCEEDED, NULL, NULL);
 }
 
-/* Otherwise the answer is its first page, and nothing is produced. */
-static bool may_go_on(const struct engine *en, const struct list_page *page)
+static bool fans_out(const struct slot *slot, const struct list_page *page)
 {
-    return en->jobs_topic != NULL && page->with.ptr == NULL;
+    struct err e = ERR_INIT;
+    struct with with;
+
+    return page->n > 0 &&
+           with_read(slot->cmd.params, slot->cmd.n_params, slot->op, &with, &e) == 0 &&
+           with.n > 0;
 }
 
 static int take_items(struct engine *en, struct slot *slot, const struct list_page *page,
@@ -86,12 +90,10 @@ void list_refused(struct engine *en, struct slot *slot, size_t item,
 }
 
 /* Whatever is not the whole answer of a list is no success: items would be missing. */
-int list_read(const struct op *op, const struct command *cmd,
-              const struct http_call *http, int64_t most, struct list_page *page,
-              struct err *e)
+int list_read(const struct op *op, const struct http_call *http, int64_t most,
+              struct list_page *page, struct err *e)
 {
     struct str body = buf_str(&http->body_in), next;
-    const struct pair *with = request_param(cmd, STR_LIT("with"));
     struct str element;
     size_t pos = 0;
 
@@ -110,15 +112,8 @@ int list_read(const struct op *op, const struct command *cmd,
         page->n++;
     next = json_member_path(body, "_pagination.next");
     page->next = next.ptr != NULL && json_text_is_null(next) ? STR_NULL : next;
-    page->with = with != NULL && with->value.len > 0 && !str_is(with->value, "[]")
-                     ? with->value
-                     : STR_NULL;
+    page->more = page->next.ptr != NULL && page->n < page->most;
     return 0;
-}
-
-bool list_goes_on(const struct list_page *page)
-{
-    return (page->next.ptr != NULL && page->n < page->most) || page->with.ptr != NULL;
 }
 
 int list_token(const struct list_page *page, struct arena *a, struct str *token,
@@ -127,8 +122,6 @@ int list_token(const struct list_page *page, struct arena *a, struct str *token,
     struct str link, rest;
 
     *token = STR_NULL;
-    if (page->next.ptr == NULL)
-        return 0;
     if (json_unquote_arena(page->next, a, &link) != 0)
         return err_input(e, "page-link", "_pagination.next is no text");
     rest = link;

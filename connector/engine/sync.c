@@ -175,14 +175,18 @@ void sync_begin(struct engine *en, struct job *job)
     struct job_record *jr = &job->rec;
 
     assert(sync != NULL);
-    if (!same_list(sync, jr))
+    if (!same_list(sync, jr)) {
         jr->watermark = 0;
+        if (job->overlap != NULL)
+            overlap_forget(job->overlap);
+    }
     jr->state = STR_LIT("running");
     jr->operation = str_of(sync->operation);
     jr->error = jr->page_token = STR_NULL;
     jr->received_at = jr->started_at = clock_wall(en->clock);
     jr->attempts = jr->pages = jr->items = jr->walk_items = jr->restarts = 0;
     jr->next_run_at = 0;
+    fan_clear(jr);
     fill_params(job, sync);
     job->http_status = NO_NUMBER;
     job->last_run = jr->run;
@@ -249,6 +253,18 @@ void sync_first_page(struct engine *en, struct job *job, const struct call *call
         name_run(job, date_ms - took);
 }
 
+/* What changed before the next run's cursor does not come again. */
+void sync_page(struct engine *en, struct job *job, struct list_page *page)
+{
+    const struct engine_sync *sync = sync_find(en, job);
+
+    if (sync == NULL || !sync->updated_after)
+        return;
+    if (job->overlap == NULL)
+        job->overlap = overlap_new();
+    overlap_page(job->overlap, page, job->rec.run - sync->overlap_ms, &job->page_arena);
+}
+
 /* The next one is due at the next whole interval since the start of this one: those that
  * passed meanwhile are left out. */
 struct job_record sync_rested(struct engine *en, struct job *job)
@@ -260,6 +276,7 @@ struct job_record sync_rested(struct engine *en, struct job *job)
     assert(sync != NULL);
     next.state = STR_LIT("waiting");
     next.page_token = STR_NULL;
+    fan_clear(&next);
     next.next_run_at =
         next.received_at + (took > 0 ? took / sync->every_ms + 1 : 1) * sync->every_ms;
     next.error = job->res->error.kind;
@@ -270,6 +287,8 @@ struct job_record sync_rested(struct engine *en, struct job *job)
 
 void sync_count(struct engine *en, const struct job *job)
 {
+    if (job->overlap != NULL)
+        overlap_ended(job->overlap, job->outcome == SUCCEEDED);
     if (job->outcome == SUCCEEDED)
         tell_success(en, job, job->end->run);
     else

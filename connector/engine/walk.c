@@ -19,14 +19,20 @@ enum {
 };
 
 static const char too_large[] =
-    "the command is too large for the record of a list that goes on";
+    "the record of a list that goes on is too large: it has the command's parameters, "
+    "and with `with` the ids of a page";
 
 static struct job_record record_of(struct engine *en, struct slot *slot);
 static struct command command_of(const struct job_record *jr, struct arena *a);
 static void take_page(struct engine *en, struct job *job, const struct call *call);
 static void page_final(struct engine *en, struct job *job, struct call *call,
                        enum verdict v);
+static void pass_over(struct engine *en, struct job *job);
+static struct str token_of(const struct job_record *jr);
+static bool turn_page(struct job *job, const struct list_page *page, struct str token,
+                      struct job_record *next);
 static void restart(struct engine *en, struct job *job);
+static void first_page(struct job_record *next);
 static void fail_front(struct engine *en, struct job *job, const struct http_call *http);
 static void go_on(struct engine *en, struct job *job, struct job_record *next);
 static void finish(struct engine *en, struct job *job);
@@ -44,11 +50,13 @@ static void add(struct job *job, struct kafka_output out);
 /* --- the first page --- */
 
 /* Its result comes when the list ends; to its lane and to the line it is done. */
-void walk_begin(struct engine *en, struct slot *slot, struct str token)
+void walk_begin(struct engine *en, struct slot *slot, const struct list_page *page,
+                struct str token)
 {
     struct job_record jr = record_of(en, slot);
 
     jr.page_token = token;
+    fan_begin(&jr, slot->op, page, &slot->arena);
     slot->job = walk_record_output(
         en, &jr, slot->rec.at.partition % en->o.jobs_partitions, &slot->arena);
     if (slot->job.value.ptr == NULL) {
@@ -135,6 +143,8 @@ void walk_fresh(struct job *job)
     job->end = NULL;
     job->attempts = job->tries = 0;
     job->first_try = 0;
+    if (job->overlap != NULL)
+        overlap_dropped(job->overlap);
 }
 
 /* The request for its next page; NULL: it waits, or has ended instead. */
@@ -151,9 +161,12 @@ const struct request *walk_request(struct engine *en, struct job *job)
         job->first_try = en->now;
     if (job->req != NULL)
         return knows_topic(en, job) ? job->req : NULL;
-    job->op = op_find(job->rec.operation);
+    job->op = fan_op(&job->rec);
     job->cmd = arena_zalloc(&job->page_arena, sizeof *job->cmd);
-    *job->cmd = command_of(&job->rec, &job->page_arena);
+    if (job->op != NULL)
+        *job->cmd = fan_runs(&job->rec)
+                        ? fan_command(&job->rec, job->op, &job->page_arena)
+                        : command_of(&job->rec, &job->page_arena);
     job->req = arena_zalloc(&job->page_arena, sizeof *job->req);
     if (job->op == NULL || job->op->items == NULL ||
         request_build(job->cmd, job->op, &job->page_arena, job->req, &e) != 0) {
@@ -260,19 +273,42 @@ static void page_final(struct engine *en, struct job *job, struct call *call,
                                 job->req, &e) == 0) {
         job->retargeted = true;
         job_move(en, job, JOB_READY);
-    } else if (http->head.status == 400 && job->rec.page_token.ptr != NULL &&
+    } else if (http->head.status == 400 && token_of(&job->rec).ptr != NULL &&
                job->rec.restarts < RESTARTS_MAX) {
         restart(en, job);
+    } else if (http->head.status == 404 && fan_runs(&job->rec)) {
+        pass_over(en, job);
     } else {
         fail_front(en, job, http);
     }
+}
+
+/* The row went after its page was fetched, and its lists with it. */
+static void pass_over(struct engine *en, struct job *job)
+{
+    struct job_record next = page_record(en, job);
+
+    log_info("jobs.row_gone", "job %s: %s answers 404 for %.*s, which is passed over",
+             job->key, job->op->name, STR_ARG(job->rec.fan_rows[0]));
+    if (fan_next(&next, op_find(next.operation)))
+        go_on(en, job, &next);
+    else
+        walk_end(en, job, SUCCEEDED, NULL, NULL);
+}
+
+/* Of the page that is asked for now; ptr NULL: a first one. */
+static struct str token_of(const struct job_record *jr)
+{
+    return fan_runs(jr) ? jr->fan_token : jr->page_token;
 }
 
 static void take_page(struct engine *en, struct job *job, const struct call *call)
 {
     const struct http_call *http = &call->http;
     struct err e = ERR_INIT;
-    int64_t left = job->rec.max_items < 0 ? -1 : job->rec.max_items - job->rec.walk_items;
+    bool rows = !fan_runs(&job->rec); /* of the list itself: max_items counts those */
+    int64_t left =
+        rows && job->rec.max_items >= 0 ? job->rec.max_items - job->rec.walk_items : -1;
     struct items_of of = {.op = job->op,
                           .topic = job->items_topic,
                           .parent_id = job->req->last_param,
@@ -285,9 +321,12 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
         sync_first_page(en, job, call);
         of.command_id = job->rec.command_id;
     }
-    if (list_read(job->op, job->cmd, http, left, &page, &e) == 0 &&
-        (!list_goes_on(&page) || list_token(&page, &job->page_arena, &token, &e) == 0))
+    if (list_read(job->op, http, left, &page, &e) == 0 &&
+        (!page.more || list_token(&page, &job->page_arena, &token, &e) == 0)) {
+        if (job_is_sync(job) && rows)
+            sync_page(en, job, &page);
         job->items = items_new(en, &of, page.results, page.n, &e);
+    }
     if (job->items == NULL) {
         walk_end(en, job, FAILED, e.reason, arena_printf(&job->page_arena, "%s", e.text));
         return;
@@ -295,17 +334,29 @@ static void take_page(struct engine *en, struct job *job, const struct call *cal
     struct job_record next = page_record(en, job);
     next.pages++;
     next.items += (int64_t)job->items->n;
-    next.walk_items += (int64_t)job->items->n;
+    if (rows)
+        next.walk_items += (int64_t)job->items->n;
     job->end = arena_zalloc(&job->page_arena, sizeof *job->end);
     *job->end = next;
-    if (!list_goes_on(&page))
-        walk_end(en, job, SUCCEEDED, NULL, NULL);
-    else if (str_eq(token, job->rec.page_token))
+    if (page.more && str_eq(token, token_of(&job->rec)))
         walk_end(en, job, FAILED, "page-link", "Front names the same page again");
-    else {
-        next.page_token = token;
+    else if (turn_page(job, &page, token, &next))
         go_on(en, job, &next);
+    else
+        walk_end(en, job, SUCCEEDED, NULL, NULL);
+}
+
+/* `next` says what is asked for after this page. False: nothing, it was the last. */
+static bool turn_page(struct job *job, const struct list_page *page, struct str token,
+                      struct job_record *next)
+{
+    if (!fan_runs(&job->rec)) {
+        next->page_token = token;
+        fan_begin(next, job->op, page, &job->page_arena);
+        return page->more || fan_runs(next);
     }
+    next->fan_token = token;
+    return page->more || fan_next(next, op_find(next->operation));
 }
 
 /* The record as this page's tick leaves it, but for the page. */
@@ -320,20 +371,28 @@ static struct job_record page_record(struct engine *en, const struct job *job)
 }
 
 /* Front does not know the token any more: what follows it is not to be had but from the
- * first page on. */
+ * first page on. Of a row's list that is this list's first page. */
 static void restart(struct engine *en, struct job *job)
 {
     struct job_record next = page_record(en, job);
 
     log_warn("jobs.restarted", "job %s: Front refused its page token; begun anew",
              job->key);
-    next.page_token = STR_NULL;
-    for (size_t i = 0; i < next.n_params; i++)
-        if (str_is(next.params[i].name, "page_token"))
-            next.page_token = next.params[i].value; /* where the user had it begin */
-    next.walk_items = 0;
+    if (fan_runs(&next))
+        next.fan_token = STR_NULL;
+    else
+        first_page(&next);
     next.restarts++;
     go_on(en, job, &next);
+}
+
+static void first_page(struct job_record *next)
+{
+    next->page_token = STR_NULL;
+    for (size_t i = 0; i < next->n_params; i++)
+        if (str_is(next->params[i].name, "page_token"))
+            next->page_token = next->params[i].value; /* where the user had it begin */
+    next->walk_items = 0;
 }
 
 static void go_on(struct engine *en, struct job *job, struct job_record *next)
@@ -514,6 +573,8 @@ void walk_count(struct engine *en, const struct job *job)
     if (job->op != NULL) /* else it was not asked for a page */
         metric_add(metrics_get(en->metrics, M_JOB_ITEMS, job->op->name, NULL),
                    (double)items_count(job->items));
+    if (job->overlap != NULL)
+        overlap_committed(job->overlap);
     if (job->res == NULL)
         return;
     if (job_is_sync(job))
@@ -566,6 +627,8 @@ static void refused_item(struct engine *en, struct job *job, size_t item,
     topic_forget(en, items->outputs[item].topic);
     items_free(items);
     job->items = NULL;
+    if (job->overlap != NULL)
+        overlap_dropped(job->overlap);
     job->end = NULL; /* the page does not count */
     job->next = STR_NULL;
     walk_end(en, job, FAILED, "topic-refused", why);

@@ -10,6 +10,7 @@
 
 #include "codec/json.h"
 #include "front/request.h"
+#include "front/with.h"
 
 #define INVALID "invalid-command"
 
@@ -95,7 +96,8 @@ static int check_params(const struct command *cmd, const struct op *op, struct e
                 return err_input(e, INVALID, "parameter %.*s is there twice",
                                  STR_ARG(shown(p->name)));
     }
-    return 0;
+    struct with with;
+    return with_read(cmd->params, cmd->n_params, op, &with, e);
 }
 
 static int check_param(const struct pair *p, const struct op *op, struct err *e)

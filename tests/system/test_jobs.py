@@ -51,11 +51,14 @@ class OnStage(unittest.TestCase):
     rows, delay_s = 250, 0.0
 
     def setUp(self):
-        self.front = Contacts(self.rows, self.delay_s)
+        self.front = self.scripted_front()
         self.stage = stage.Stage(front=self.front)
         self.addCleanup(self.stage.close)
         self.items_topic = self.stage.prefix + "contacts"
         self.stage.create(self.items_topic, {"cleanup.policy": "compact"})
+
+    def scripted_front(self):
+        return Contacts(self.rows, self.delay_s)
 
     def topic(self, topic):
         """What read_committed shows of a topic, all of it."""

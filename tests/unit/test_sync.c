@@ -317,6 +317,109 @@ static void the_cursor_is_the_last_complete_walk_less_the_overlap(void **state)
     end(p);
 }
 
+/* The keys of the page's rows in its tick; a digest counts when that is committed. */
+static void page_gives(struct play *p, const char *rows, const char *keys)
+{
+    char body[400], got[80] = "";
+    snprintf(body, sizeof body, "{\"_results\":[%s]}", rows);
+    assert_int_equal(p->n_calls, 1);
+    assert_true(answer(p, 200, body));
+    turn(p);
+    assert_non_null(p->tick);
+    for (size_t i = 0; i + 2 < p->tick->n_outputs; i++) /* then result and record */
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s ",
+                 STR_ARG(output(p, i)->key));
+    assert_string_equal(got, keys);
+    assert_int_equal(result_of(p, output(p, p->tick->n_outputs - 2)).items,
+                     p->tick->n_outputs - 2);
+    int64_t next = left(p, p->tick->n_outputs - 1).next_run_at;
+    commit(p);
+    pass(p, next);
+}
+
+static void a_row_of_the_overlap_that_is_as_it_was_is_left_out(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    people.updated_after = true;
+    take_over(p, &jr);
+    /* one changed before the overlap of the next run, one after, one does not say */
+    static const char first[] = "{\"id\":\"a\",\"updated_at\":1699999000.5},"
+                                "{\"id\":\"b\",\"updated_at\":1700000006.25},"
+                                "{\"id\":\"c\"}";
+    page_gives(p, first, "a b c ");
+    page_gives(p, first, "a c ");
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1700000006.25}", "");
+    /* one that changed comes */
+    page_gives(p,
+               "{\"id\":\"b\",\"updated_at\":1700000006.25},"
+               "{\"id\":\"b\",\"updated_at\":1700000006.26}",
+               "b ");
+    /* not seen by a whole run: forgotten */
+    page_gives(p, "", "");
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1700000006.25}", "b ");
+    end(p);
+}
+
+static void without_a_cursor_all_rows_come_again(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    take_over(p, &jr);
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1700000006.25}", "b ");
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1700000006.25}", "b ");
+    end(p);
+}
+
+/* What a run that failed has produced is known, and what was known before it too. */
+static void a_run_that_fails_forgets_no_row(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    people.updated_after = true;
+    take_over(p, &jr);
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1700000006.25}", "b ");
+    assert_true(answer(p, 200,
+                       "{\"_pagination\":{\"next\":\"x?page_token=t1\"},\"_results\":"
+                       "[{\"id\":\"d\",\"updated_at\":1800000000}]}"));
+    turn(p);
+    commit(p);
+    assert_true(answer(p, 403, "{}"));
+    turn(p);
+    struct job_record next = left(p, 1);
+    commit(p);
+    pass(p, next.next_run_at);
+    page_gives(p,
+               "{\"id\":\"b\",\"updated_at\":1700000006.25},"
+               "{\"id\":\"d\",\"updated_at\":1800000000}",
+               "");
+    end(p);
+}
+
+/* A page that was refused is not known. */
+static void a_page_that_was_not_produced_is_not_known(void **state)
+{
+    struct play *p = play_of_sync();
+    struct job_record jr = rested();
+    (void)state;
+    people.updated_after = true;
+    take_over(p, &jr);
+    assert_true(
+        answer(p, 200, "{\"_results\":[{\"id\":\"b\",\"updated_at\":1800000000}]}"));
+    turn(p);
+    p->tick->bad = 0;
+    end_tick(p, TICK_BAD_RECORD);
+    turn(p);
+    struct job_record next = left(p, 1); /* the run failed: no row */
+    commit(p);
+    pass(p, next.next_run_at);
+    page_gives(p, "{\"id\":\"b\",\"updated_at\":1800000000}", "b ");
+    end(p);
+}
+
 static void the_first_run_has_no_cursor(void **state)
 {
     struct play *p = play_of_sync();
@@ -633,6 +736,10 @@ int main(void)
         TEST(a_run_that_was_broken_off_goes_on_at_its_page),
         TEST(the_record_of_a_page_says_that_it_runs),
         TEST(the_cursor_is_the_last_complete_walk_less_the_overlap),
+        TEST(a_row_of_the_overlap_that_is_as_it_was_is_left_out),
+        TEST(without_a_cursor_all_rows_come_again),
+        TEST(a_run_that_fails_forgets_no_row),
+        TEST(a_page_that_was_not_produced_is_not_known),
         TEST(the_first_run_has_no_cursor),
         TEST(another_list_is_read_from_its_beginning),
         TEST(a_run_that_fails_is_tried_at_the_next_interval),

@@ -1,4 +1,4 @@
-/* See job.h. What only healing and fan-out need is written as null. */
+/* See job.h. */
 #include "codec/records/job.h"
 
 #include "codec/framing.h"
@@ -43,13 +43,17 @@ static void put_time(struct filling *f, const char *name, int64_t ms)
     fields_put_number(f, name, ms > 0 ? ms : NO_NUMBER);
 }
 
-static void put_nothing(struct filling *f)
+static void put_fan(struct filling *f, const struct job_record *jr)
 {
-    (void)fields_place(f, "with"); /* an empty array */
-    fields_put_optional(f, "fan_token", STR_NULL);
-    fields_put_number(f, "fan_row", NO_NUMBER);
-    fields_put_optional(f, "fan_list", STR_NULL);
-    fields_put_optional(f, "fan_inner_token", STR_NULL);
+    struct cell rows = fields_place(f, "fan_rows"), row;
+
+    for (size_t i = 0; i < jr->n_fan_rows; i++) {
+        cell_append(&rows, &row);
+        fields_must(cell_set_string(&row, jr->fan_rows[i]));
+    }
+    fields_put_optional(f, "fan_list", jr->fan_list);
+    fields_put_optional(f, "fan_token", jr->fan_token);
+    fields_put_boolean(f, "fan_last", jr->fan_last);
 }
 
 int job_record_encode(struct schemas *ss, const struct job_record *jr, struct buf *out)
@@ -70,7 +74,7 @@ int job_record_encode(struct schemas *ss, const struct job_record *jr, struct bu
     fields_put_number(&f, "max_items", jr->max_items);
     fields_put_number(&f, "run", jr->run);
     put_time(&f, "watermark", jr->watermark);
-    put_nothing(&f);
+    put_fan(&f, jr);
     fields_put_number(&f, "seq", jr->seq);
     fields_put_int(&f, "version", JOB_VERSION);
     fields_put_number(&f, "created_at", jr->created_at);
@@ -126,6 +130,21 @@ static void get_params(struct reading *r, struct job_record *out)
     out->n_params = get_map(r, "params", out->params, n, false);
 }
 
+static void get_fan(struct reading *r, struct job_record *out)
+{
+    struct cell rows, row;
+    size_t n = cell_field(&r->rec, "fan_rows", &r->hint, &rows) ? cell_size(&rows) : 0;
+
+    out->fan_rows = arena_zalloc(r->a, (n + 1) * sizeof *out->fan_rows);
+    for (size_t i = 0; i < n; i++)
+        if (!cell_at(&rows, i, &row, NULL) ||
+            cell_string(&row, r->a, &out->fan_rows[out->n_fan_rows++]) != 0)
+            r->rc = -1;
+    out->fan_list = fields_get_text(r, "fan_list");
+    out->fan_token = fields_get_text(r, "fan_token");
+    out->fan_last = fields_get_boolean(r, "fan_last");
+}
+
 static void get_command(struct reading *r, struct job_record *out)
 {
     out->command_id = fields_get_text(r, "command_id");
@@ -171,6 +190,7 @@ int job_record_decode(struct schemas *ss, struct str value, struct arena *a,
     out->max_items = fields_get_number(&r, "max_items");
     out->run = get_time(&r, "run");
     out->watermark = get_time(&r, "watermark");
+    get_fan(&r, out);
     out->seq = fields_get_number(&r, "seq");
     out->created_at = fields_get_number(&r, "created_at");
     out->updated_at = fields_get_number(&r, "updated_at");

@@ -37,7 +37,13 @@ struct job_record {
     int64_t pages, items;  /* fetched and produced, over all walks */
     int64_t walk_items;    /* since the walk was begun anew */
     int64_t max_items;
-    int64_t seq; /* one more with each record of this job */
+    /* fan-out: of the page fetched last, the rows whose lists are still to be read */
+    struct str *fan_rows; /* ids; the first is the one that is read now */
+    size_t n_fan_rows;
+    struct str fan_list;  /* operation that reads this row's list */
+    struct str fan_token; /* of that list's next page; ptr NULL: the first */
+    bool fan_last;        /* no page of rows follows */
+    int64_t seq;          /* one more with each record of this job */
     int64_t created_at, updated_at, restarts;
     struct str error, instance;
     /* of a sync only; 0: null */
