@@ -12,7 +12,8 @@
 #define UNUSED_KEPT 64         /* free ones that keep their memory ... */
 #define UNUSED_KEPT_BYTES 8192 /* ... when it is no more than this */
 #define AGAIN_MS 500           /* after which a record is handed to Kafka again */
-#define REFUSALS_MAX 3         /* a batch is refused as a whole: the next is another */
+#define SAY_EVERY_MS 60000
+#define REFUSALS_MAX 3 /* a batch is refused as a whole: the next is another */
 TAILQ_HEAD(parcel_list, parcel);
 
 struct outbox {
@@ -24,6 +25,7 @@ struct outbox {
     struct parcel *by_id;
     struct parcel_list unused;
     size_t n_unused;
+    int64_t quiet_until; /* of the line that Kafka does not take them */
 };
 
 static void move(struct outbox *ob, struct parcel *pc, enum parcel_state to);
@@ -31,7 +33,7 @@ static void end(struct outbox *ob, struct parcel *pc, bool stored);
 static void bury(struct outbox *ob, struct parcel *pc, const char *message);
 static bool fits(const struct kafka_output *out, int64_t max_bytes);
 static void hand_over(struct outbox *ob, struct parcel *pc);
-static void again(struct outbox *ob, struct parcel *pc);
+static void again(struct outbox *ob, struct parcel *pc, const char *why);
 static void refused(struct outbox *ob, struct parcel *pc, const char *why);
 static void give_up(struct outbox *ob, struct parcel *pc, const char *why);
 
@@ -132,7 +134,7 @@ void outbox_reported(struct outbox *ob, const struct kafka_event *ev)
     else if (ev->refused)
         refused(ob, pc, ev->error);
     else
-        again(ob, pc);
+        again(ob, pc, ev->error);
 }
 
 void outbox_turn(struct outbox *ob)
@@ -214,12 +216,18 @@ static void hand_over(struct outbox *ob, struct parcel *pc)
     else if (rc > 0)
         refused(ob, pc, "it is larger than the producer takes");
     else
-        again(ob, pc);
+        again(ob, pc, "the producer takes nothing now");
 }
 
-static void again(struct outbox *ob, struct parcel *pc)
+static void again(struct outbox *ob, struct parcel *pc, const char *why)
 {
-    pc->again_ms = clock_now(ob->en->clock) + AGAIN_MS;
+    int64_t now = clock_now(ob->en->clock);
+    if (now >= ob->quiet_until) {
+        log_warn("event.again", "%s: %s; trying again, %zu event(s) wait", pc->out.topic,
+                 why, ob->n);
+        ob->quiet_until = now + SAY_EVERY_MS;
+    }
+    pc->again_ms = now + AGAIN_MS;
     move(ob, pc, PARCEL_AGAIN);
 }
 
@@ -227,7 +235,7 @@ static void refused(struct outbox *ob, struct parcel *pc, const char *why)
 {
     pc->refusals++;
     if (pc->refusals < REFUSALS_MAX) {
-        again(ob, pc);
+        again(ob, pc, why);
         return;
     }
     if (pc->dead != NULL) {
@@ -238,7 +246,7 @@ static void refused(struct outbox *ob, struct parcel *pc, const char *why)
               ob->o.events_topic, why);
     pc->refusals = 0;
     bury(ob, pc, why);
-    again(ob, pc);
+    again(ob, pc, why);
 }
 
 static void give_up(struct outbox *ob, struct parcel *pc, const char *why)

@@ -11,6 +11,8 @@ import signal
 import time
 import unittest
 
+from confluent_kafka import admin
+
 import avro
 import hooks
 import kafka
@@ -404,6 +406,20 @@ class Fire(stage.Scene):
         self.addCleanup(broker.remove)
         self.outage(broker, lambda: broker.process.send_signal(signal.SIGSTOP),
                     lambda: broker.process.send_signal(signal.SIGCONT))
+
+    def test_without_the_right_to_write_it_is_said_and_stored_later(self):
+        on_stage = self.open_stage()
+        port = set_up(on_stage)
+        connector = on_stage.start()
+        caller = hooks.Caller(port)
+        self.assertEqual(caller.send(APP, hooks.envelope(hooks.event("evt_1"))).status, 200)
+        with on_stage.denied(admin.ResourceType.TOPIC, on_stage.events,
+                             admin.AclOperation.WRITE):
+            self.assertEqual(caller.send(APP, hooks.envelope(hooks.event("evt_2"))).status, 429)
+            connector.wait_line(f"event.again: {on_stage.events}")
+        self.assertEqual(caller.send(APP, hooks.envelope(hooks.event("evt_2"))).status, 200)
+        self.assertEqual({i: len(outs) for i, outs in produced(on_stage).items()},
+                         {"evt_1": 1, "evt_2": 1})
 
     def test_sigterm_while_kafka_is_away_says_what_is_left(self):
         broker = kafka.Kafka().start()
