@@ -340,6 +340,22 @@ static void an_assignment_may_be_answered_too_late(void **state)
     consumer_free(c);
 }
 
+/* librdkafka 2.0.2 aborts when an assignment goes while the one before it still stops
+ * (its issue 5573). */
+static void assignments_may_follow_each_other_at_once(void **state)
+{
+    struct stage *st = *state;
+
+    stage_open(st);
+    until(st, KAFKA_ASSIGN, 1);
+    for (int i = 0; i < 200; i++)
+        assign_all(st, 0);
+    until(st, KAFKA_EOF, PARTITIONS);
+    for (int i = 0; i < 20; i++)
+        assign_all(st, 0);
+    close_all(st);
+}
+
 static void a_record_that_cannot_be_written_is_named(void **state)
 {
     struct stage *st = *state;
@@ -530,6 +546,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_command_comes_and_a_tick_moves_the_position,
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(a_record_that_cannot_be_written_is_named,
+                                        stage_up, stage_down),
+        cmocka_unit_test_setup_teardown(assignments_may_follow_each_other_at_once,
                                         stage_up, stage_down),
         cmocka_unit_test_setup_teardown(
             what_says_that_others_are_there_is_written_after_them, stage_up, stage_down),
