@@ -260,7 +260,8 @@ static void call_headers(const struct command *cmd, struct arena *a, struct requ
     out->headers = lines;
 }
 
-/* In the order of the operation's fields, then q[...] in the order given, then limit:
+/* The oldest first where Front can: what is made while a list is read comes at its end.
+ * In the order of the operation's fields, then q[...] in the order given, then limit:
  * always the same bytes. */
 static void row_query(const struct command *cmd, const struct op *op, struct arena *a,
                       struct buf *query)
@@ -268,8 +269,12 @@ static void row_query(const struct command *cmd, const struct op *op, struct are
     for (size_t i = 0; i < op->record->n_fields; i++) {
         const struct shape *sh = &op->record->fields[i];
         const struct pair *p = request_param(cmd, str_of(sh->name));
-        if (sh->place == PLACE_QUERY && p != NULL && strcmp(sh->name, "limit") != 0)
+        if (sh->place != PLACE_QUERY || strcmp(sh->name, "limit") == 0)
+            continue;
+        if (p != NULL)
             add_value(query, p->name, p->value, a);
+        else if (op->list && strcmp(sh->name, "sort_order") == 0)
+            add_pair(query, str_of(sh->name), STR_LIT("asc"));
     }
     for (size_t i = 0; i < cmd->n_params; i++)
         if (str_starts(cmd->params[i].name, "q["))

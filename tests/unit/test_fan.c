@@ -76,7 +76,7 @@ static void each_row_brings_its_lists(void **state)
     (void)state;
     struct play *p = begun(list, "{\"_pagination\":{\"next\":\"x?page_token=t1\"},"
                                  "\"_results\":[{\"id\":\"cnv_a\"},{\"id\":\"cnv_b\"}]}");
-    asks(p, "/conversations/cnv_a/messages", "limit=100");
+    asks(p, "/conversations/cnv_a/messages", "sort_order=asc&limit=100");
     say(p, 200,
         "{\"_pagination\":{\"next\":\"x?page_token=m1\"},"
         "\"_results\":[{\"id\":\"msg_1\"}]}");
@@ -84,7 +84,7 @@ static void each_row_brings_its_lists(void **state)
     assert_true(str_is(output(p, 0)->key, "msg_1"));
     record_says(p, "cnv_a cnv_b", "list-conversation-messages", "m1", false);
     commit(p);
-    asks(p, "/conversations/cnv_a/messages", "page_token=m1&limit=100");
+    asks(p, "/conversations/cnv_a/messages", "page_token=m1&sort_order=asc&limit=100");
     say(p, 200, one_row);
     record_says(p, "cnv_a cnv_b", "list-conversation-comments", NULL, false);
     commit(p);
@@ -93,14 +93,14 @@ static void each_row_brings_its_lists(void **state)
     assert_string_equal(output(p, 0)->topic, "front.comments");
     record_says(p, "cnv_b", "list-conversation-messages", NULL, false);
     commit(p);
-    asks(p, "/conversations/cnv_b/messages", "limit=100");
+    asks(p, "/conversations/cnv_b/messages", "sort_order=asc&limit=100");
     say(p, 200, "{\"_results\":[]}");
     commit(p);
     asks(p, "/conversations/cnv_b/comments", NULL);
     say(p, 200, one_row);
     record_says(p, "", NULL, NULL, false);
     commit(p);
-    asks(p, "/conversations", "page_token=t1&limit=2");
+    asks(p, "/conversations", "page_token=t1&sort_order=asc&limit=2");
     say(p, 200, "{\"_results\":[{\"id\":\"cnv_c\"}]}");
     record_says(p, "cnv_c", "list-conversation-messages", NULL, true);
     commit(p);
@@ -150,7 +150,7 @@ static void rows_without_an_id_are_passed_over(void **state)
     (void)state;
     struct play *p = begun(list, "{\"_results\":[{\"subject\":\"s\"},{\"id\":7},"
                                  "{\"id\":\"cnv_b\"},{\"id\":\"\"}]}");
-    asks(p, "/conversations/cnv_b/messages", "limit=100");
+    asks(p, "/conversations/cnv_b/messages", "sort_order=asc&limit=100");
     end(p);
 }
 
@@ -206,7 +206,7 @@ static void a_refused_token_of_a_rows_list_begins_that_list_anew(void **state)
     assert_int_equal(jr.restarts, 1);
     assert_int_equal(jr.walk_items, 1);
     commit(p);
-    asks(p, "/conversations/cnv_a/messages", "limit=100");
+    asks(p, "/conversations/cnv_a/messages", "sort_order=asc&limit=100");
     say(p, 200, more);
     commit(p);
     say(p, 200, more);
@@ -242,7 +242,7 @@ static void it_goes_on_inside_a_page(void **state)
     give(p, 0, &jr);
     live(p);
     live(p);
-    asks(p, "/conversations/cnv_b/messages", "page_token=m7&limit=100");
+    asks(p, "/conversations/cnv_b/messages", "page_token=m7&sort_order=asc&limit=100");
     say(p, 200, one_row);
     record_says(p, "cnv_b cnv_c", "list-conversation-comments", NULL, false);
     end(p);

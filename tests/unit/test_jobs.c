@@ -45,7 +45,7 @@ static void the_first_page_is_one_tick_with_its_job(void **state)
     (void)state;
     command(p, 0, "k", list);
     live(p); /* its topic is known */
-    assert_string_equal(p->calls[0]->query, "limit=100");
+    assert_string_equal(p->calls[0]->query, "sort_order=asc&limit=100");
     page(p, 2, "https://x/contacts?limit=100&page_token=a%2Fb");
     assert_int_equal(p->tick->n_outputs, 3);
     assert_string_equal(output(p, 0)->topic, "front.contacts");
@@ -61,7 +61,7 @@ static void the_first_page_is_one_tick_with_its_job(void **state)
     end_tick(p, TICK_COMMITTED);
     assert_int_equal(p->n_calls, 0); /* it is run when it comes back */
     job_came(p, 0, "commands/0/0", value);
-    assert_string_equal(p->calls[0]->query, "page_token=a%2Fb&limit=100");
+    assert_string_equal(p->calls[0]->query, "page_token=a%2Fb&sort_order=asc&limit=100");
     end(p);
 }
 
@@ -145,7 +145,7 @@ static void a_refused_token_begins_anew_ten_times_at_most(void **state)
     assert_int_equal(next.walk_items, 0);
     assert_int_equal(next.items, 3);
     end_tick(p, TICK_COMMITTED);
-    assert_string_equal(p->calls[0]->query, "limit=100");
+    assert_string_equal(p->calls[0]->query, "sort_order=asc&limit=100");
     end(p);
     jr.restarts = 10;
     p = with_job(&jr);
@@ -274,7 +274,7 @@ static void nothing_runs_before_the_log_is_read(void **state)
     turn(p);
     live(p);
     assert_int_equal(p->n_calls, 1);
-    assert_string_equal(p->calls[0]->query, "page_token=t2&limit=100");
+    assert_string_equal(p->calls[0]->query, "page_token=t2&sort_order=asc&limit=100");
     end(p);
 }
 
@@ -403,7 +403,7 @@ static void after_a_fenced_producer_the_log_says_what_was_committed(void **state
         p->now += 1000;
         turn(p);
         if (committed)
-            assert_string_equal(p->calls[0]->query, "page_token=t2&limit=100");
+            assert_string_equal(p->calls[0]->query, "page_token=t2&sort_order=asc&limit=100");
         else
             assert_int_equal(record_of(p, output(p, 1)).seq, 5);
         end(p);

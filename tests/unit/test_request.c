@@ -42,6 +42,37 @@ static void expand(const char *template, const char *value, char *out, size_t si
     assert_true(n < size);
 }
 
+/* What an operation is asked with when only `given` is (NULL: nothing): in the order of
+ * its fields, then q and limit. max_items and with are never sent. */
+static void expect_query(const struct op *op, const struct shape *given, char *out,
+                         size_t size)
+{
+    size_t n = 0;
+    bool limit = false;
+
+    out[0] = 0;
+    for (size_t i = 0; i < op->record->n_fields; i++) {
+        const struct shape *sh = &op->record->fields[i];
+        if (sh->place != PLACE_QUERY)
+            continue;
+        if (strcmp(sh->name, "limit") == 0)
+            limit = sh == given;
+        else if (sh == given)
+            n += (size_t)snprintf(out + n, size - n, "%s%s=%s", n > 0 ? "&" : "",
+                                  sh->name, NASTY_ENCODED);
+        else if (strcmp(sh->name, "sort_order") == 0)
+            n +=
+                (size_t)snprintf(out + n, size - n, "%ssort_order=asc", n > 0 ? "&" : "");
+    }
+    if (given != NULL && given->place == PLACE_Q)
+        n += (size_t)snprintf(out + n, size - n, "%sq%%5Bk%%5D=%s", n > 0 ? "&" : "",
+                              NASTY_ENCODED);
+    if (limit)
+        snprintf(out + n, size - n, "%slimit=%s", n > 0 ? "&" : "", NASTY_ENCODED);
+    else if (op->paged)
+        snprintf(out + n, size - n, "%slimit=%d", n > 0 ? "&" : "", op->page_max);
+}
+
 static void every_path_is_its_template_filled_in(void **state)
 {
     (void)state;
@@ -82,12 +113,8 @@ static void every_path_is_its_template_filled_in(void **state)
             assert_int_equal(req.last_param.ptr != NULL, strchr(op->path, '{') != NULL);
             if (req.last_param.ptr != NULL)
                 assert_true(str_is(req.last_param, rows[r].value));
-            if (op->paged) {
-                snprintf(expected, sizeof expected, "limit=%d", op->page_max);
-                assert_string_equal(req.query, expected);
-            } else {
-                assert_null(req.query);
-            }
+            expect_query(op, NULL, expected, sizeof expected);
+            assert_string_equal(req.query ? req.query : "", expected);
             arena_reset(&arena);
         }
 }
@@ -103,26 +130,18 @@ static void every_query_parameter_is_sent(void **state)
         for (size_t f = 0; f < op->record->n_fields; f++) {
             const struct shape *sh = &op->record->fields[f];
             struct pair params[8];
-            char expected[600], limit[32] = "", name[64];
+            char expected[600], name[64];
             struct command cmd = {.operation = lit(op->name), .params = params};
+            if (sh->place != PLACE_QUERY && sh->place != PLACE_Q &&
+                sh->place != PLACE_MAX_ITEMS && sh->place != PLACE_WITH)
+                continue;
             for (size_t p = 0; p < op->record->n_fields; p++)
                 if (op->record->fields[p].place == PLACE_PATH)
                     params[cmd.n_params++] =
                         (struct pair){lit(op->record->fields[p].name), lit("x"), false};
             snprintf(name, sizeof name, sh->place == PLACE_Q ? "%s[k]" : "%s", sh->name);
             params[cmd.n_params++] = (struct pair){lit(name), lit(NASTY), false};
-            if (op->paged)
-                snprintf(limit, sizeof limit, "limit=%d", op->page_max);
-            if (sh->place == PLACE_QUERY && strcmp(sh->name, "limit") == 0)
-                snprintf(expected, sizeof expected, "limit=%s", NASTY_ENCODED);
-            else if (sh->place == PLACE_QUERY || sh->place == PLACE_Q)
-                snprintf(expected, sizeof expected, "%s=%s%s%s",
-                         sh->place == PLACE_Q ? "q%5Bk%5D" : sh->name, NASTY_ENCODED,
-                         limit[0] ? "&" : "", limit);
-            else if (sh->place == PLACE_MAX_ITEMS || sh->place == PLACE_WITH)
-                snprintf(expected, sizeof expected, "%s", limit); /* never sent */
-            else
-                continue;
+            expect_query(op, sh, expected, sizeof expected);
             struct request req = built(&cmd);
             assert_string_equal(req.query ? req.query : "", expected);
             arena_reset(&arena);
@@ -137,17 +156,18 @@ static void limits_are_cut_to_the_largest_page(void **state)
     (void)state;
     static const struct {
         const char *operation, *limit, *query;
-    } rows[] = {{"list-tags", NULL, "limit=100"},
-                {"list-tags", "25", "limit=25"},
-                {"list-tags", "100", "limit=100"},
-                {"list-tags", "101", "limit=100"},
-                {"list-tags", "0", "limit=0"},
-                {"list-tags", "-1", "limit=-1"},
-                {"list-tags", "many", "limit=many"},
-                {"list-events", NULL, "limit=15"},
-                {"list-events", "100", "limit=15"},
+    } rows[] = {{"list-tags", NULL, "sort_order=asc&limit=100"},
+                {"list-tags", "25", "sort_order=asc&limit=25"},
+                {"list-tags", "100", "sort_order=asc&limit=100"},
+                {"list-tags", "101", "sort_order=asc&limit=100"},
+                {"list-tags", "0", "sort_order=asc&limit=0"},
+                {"list-tags", "-1", "sort_order=asc&limit=-1"},
+                {"list-tags", "many", "sort_order=asc&limit=many"},
+                {"list-events", NULL, "sort_order=asc&limit=15"},
+                {"list-events", "100", "sort_order=asc&limit=15"},
                 {"list-teams", NULL, NULL},
-                {"list-tags", "99999999999999999999", "limit=99999999999999999999"}};
+                {"list-tags", "99999999999999999999",
+                 "sort_order=asc&limit=99999999999999999999"}};
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct pair p = {lit("limit"), lit(rows[i].limit), true};
@@ -168,16 +188,17 @@ static void arrays_repeat_their_key(void **state)
     static const struct {
         const char *value, *query;
     } rows[] = {
-        {"[\"a\",\"b\"]", "q%5Bstatuses%5D=a&q%5Bstatuses%5D=b&limit=100"},
-        {" [ \"a b\" , 1.5, true ] ",
-         "q%5Bstatuses%5D=a%20b&q%5Bstatuses%5D=1.5&q%5Bstatuses%5D=true&limit=100"},
-        {"[\"\\u00e9\\n\\\"]\"]", "q%5Bstatuses%5D=%C3%A9%0A%22%5D&limit=100"},
-        {"[\"a\\u0000b\"]", "q%5Bstatuses%5D=a%00b&limit=100"},
-        {"[]", "limit=100"},
-        {"[a]", "q%5Bstatuses%5D=%5Ba%5D&limit=100"},
-        {"true", "q%5Bstatuses%5D=true&limit=100"},
-        {"12.50", "q%5Bstatuses%5D=12.50&limit=100"},
-        {"", "q%5Bstatuses%5D=&limit=100"}};
+        {"[\"a\",\"b\"]", "sort_order=asc&q%5Bstatuses%5D=a&q%5Bstatuses%5D=b&limit=100"},
+        {" [ \"a b\" , 1.5, true ] ", "sort_order=asc&q%5Bstatuses%5D=a%20b&q%5Bstatuses%"
+                                      "5D=1.5&q%5Bstatuses%5D=true&limit=100"},
+        {"[\"\\u00e9\\n\\\"]\"]",
+         "sort_order=asc&q%5Bstatuses%5D=%C3%A9%0A%22%5D&limit=100"},
+        {"[\"a\\u0000b\"]", "sort_order=asc&q%5Bstatuses%5D=a%00b&limit=100"},
+        {"[]", "sort_order=asc&limit=100"},
+        {"[a]", "sort_order=asc&q%5Bstatuses%5D=%5Ba%5D&limit=100"},
+        {"true", "sort_order=asc&q%5Bstatuses%5D=true&limit=100"},
+        {"12.50", "sort_order=asc&q%5Bstatuses%5D=12.50&limit=100"},
+        {"", "sort_order=asc&q%5Bstatuses%5D=&limit=100"}};
 
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct pair p = {lit("q[statuses]"), lit(rows[i].value), false};

@@ -139,7 +139,7 @@ static void a_run_is_items_result_and_the_record_that_waits(void **state)
     struct play *p = play_of_sync();
     (void)state;
     first_start(p);
-    query_is(p, "limit=50");
+    query_is(p, "sort_order=asc&limit=50");
     int64_t began = p->now - 30; /* the call left in the turn before */
     last_page(p, 2);
     assert_int_equal(p->tick->n_outputs, 4);
@@ -184,7 +184,7 @@ static void the_next_run_comes_after_the_interval(void **state)
     pass(p, jr.next_run_at - 100);
     assert_int_equal(p->n_calls, 0);
     pass(p, jr.next_run_at);
-    query_is(p, "limit=50");
+    query_is(p, "sort_order=asc&limit=50");
     last_page(p, 0);
     struct job_record next = left(p, 1);
     assert_int_equal(next.seq, 2);
@@ -241,7 +241,7 @@ static void whoever_takes_over_waits_until_it_is_due(void **state)
             assert_int_equal(p->n_calls, 0);
             pass(p, START_MS + cases[i].wait_ms + 200);
         }
-        query_is(p, "limit=50");
+        query_is(p, "sort_order=asc&limit=50");
         end(p);
     }
 }
@@ -253,7 +253,7 @@ static void a_run_that_was_broken_off_goes_on_at_its_page(void **state)
     (void)state;
     limit.value = STR_LIT("20"); /* the settings changed: they count for the next run */
     take_over(p, &jr);
-    query_is(p, "page_token=t2&limit=50");
+    query_is(p, "page_token=t2&sort_order=asc&limit=50");
     last_page(p, 1);
     struct result res = result_of(p, output(p, 1));
     assert_true(str_is(res.command_id, "sync/people/77"));
@@ -265,7 +265,7 @@ static void a_run_that_was_broken_off_goes_on_at_its_page(void **state)
     assert_null(next.page_token.ptr);
     commit(p);
     pass(p, next.next_run_at);
-    query_is(p, "limit=20");
+    query_is(p, "sort_order=asc&limit=20");
     end(p);
 }
 
@@ -284,7 +284,7 @@ static void the_record_of_a_page_says_that_it_runs(void **state)
     assert_int_equal(next.next_run_at, 0);
     assert_int_equal(next.watermark, jr.watermark);
     commit(p);
-    query_is(p, "page_token=t1&limit=50");
+    query_is(p, "page_token=t1&sort_order=asc&limit=50");
     metric_says(p, "sync_last_success_timestamp_seconds{sync=\"people\"} 1699999500");
     end(p);
 }
@@ -297,21 +297,21 @@ static void the_cursor_is_the_last_complete_walk_less_the_overlap(void **state)
     people.updated_after = true;
     jr.watermark = START_MS - 499001; /* rounded down */
     take_over(p, &jr);
-    query_is(p, "q%5Bupdated_after%5D=1699999490&limit=50");
+    query_is(p, "sort_order=asc&q%5Bupdated_after%5D=1699999490&limit=50");
     assert_true(answer(p, 403, "{}"));
     turn(p);
     struct job_record next = left(p, 1);
     assert_int_equal(next.watermark, jr.watermark);
     commit(p);
     pass(p, next.next_run_at);
-    query_is(p, "q%5Bupdated_after%5D=1699999490&limit=50");
+    query_is(p, "sort_order=asc&q%5Bupdated_after%5D=1699999490&limit=50");
     last_page(p, 0);
     next = left(p, 1);
     assert_true(next.watermark == next.run && next.run > START_MS);
     commit(p);
     pass(p, next.next_run_at);
     char query[80];
-    snprintf(query, sizeof query, "q%%5Bupdated_after%%5D=%lld&limit=50",
+    snprintf(query, sizeof query, "sort_order=asc&q%%5Bupdated_after%%5D=%lld&limit=50",
              (long long)(next.run - OVERLAP_MS) / 1000);
     query_is(p, query);
     end(p);
@@ -426,7 +426,7 @@ static void the_first_run_has_no_cursor(void **state)
     (void)state;
     people.updated_after = true;
     first_start(p);
-    query_is(p, "limit=50");
+    query_is(p, "sort_order=asc&limit=50");
     end(p);
 }
 
@@ -545,7 +545,7 @@ static void a_cancel_ends_the_run_only(void **state)
     page(p, 1, "x?page_token=t1"); /* it is not cancelled again */
     assert_true(str_is(left(p, 1).state, "running"));
     commit(p);
-    query_is(p, "page_token=t1&limit=50");
+    query_is(p, "page_token=t1&sort_order=asc&limit=50");
     end(p);
 }
 
@@ -566,7 +566,7 @@ static void a_cancel_between_two_runs_only_goes(void **state)
     commit(p);
     assert_int_equal(p->n_calls, 0);
     pass(p, START_MS + 30000);
-    query_is(p, "limit=50");
+    query_is(p, "sort_order=asc&limit=50");
     end(p);
 }
 
