@@ -109,6 +109,8 @@ class Whole(stage.Scene):
             path = op["path"]
             for name, value in zip(names, values):
                 path = path.replace("{%s}" % name, urllib.parse.quote(value, safe=""))
+            if any(p["name"] == "sort_order" for p in op["params"]):
+                path += "?sort_order=asc"
             items = self.front.ask(path)["_results"]
             if items:
                 return dict(zip(names, values)), items
