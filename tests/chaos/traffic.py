@@ -135,13 +135,14 @@ class Traffic:
         elif self.random.random() < MOST:
             most = self.random.randint(limit + 1, 4 * limit)
         params = {"sort_by": name, "limit": str(limit)}
-        if self.random.random() < 0.5:
-            params["sort_order"] = "asc"
+        order = self.random.choice((None, "asc", "desc"))  # None: the oldest come first
+        if order:
+            params["sort_order"] = order
         if most:
             params["max_items"] = str(most)
         command = self.put(key, kind, name, name, operation, params, None)
         command.update(rows=LISTS[operation], limit=limit, most=most,
-                       ascending="sort_order" in params, cancel=cancel)
+                       ascending=order != "desc", cancel=cancel)
         if cancel:
             early, part = self.random.random() < EARLY, self.random.random()
             if early:
