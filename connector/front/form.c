@@ -115,6 +115,12 @@ static struct str name_of(struct walk *w, struct str parent, struct str key)
     return (struct str){text, parent.len + key.len + 2};
 }
 
+/* Is the file field inside it? Then the files say that it is there. */
+static bool holds_files(const struct walk *w, struct str name)
+{
+    return strncmp(w->skip, name.ptr, name.len) == 0 && w->skip[name.len] == '[';
+}
+
 static int walk_object(struct walk *w, struct str name, struct str object)
 {
     size_t pos = 0, n = 0;
@@ -135,7 +141,9 @@ static int walk_object(struct walk *w, struct str name, struct str object)
         if (walk_value(w, name_of(w, name, key), value) != 0)
             return -1;
     }
-    return n > 0 || name.ptr == NULL ? 0 : refuse(w, name, "is an empty object");
+    if (n > 0 || name.ptr == NULL || holds_files(w, name))
+        return 0;
+    return refuse(w, name, "is an empty object");
 }
 
 static int walk_array(struct walk *w, struct str name, struct str array)
