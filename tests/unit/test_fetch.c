@@ -25,7 +25,8 @@ static const char draft[] =
 
 static void start_play(struct play *p)
 {
-    p->options.attachments_allowed = "^(https://files\\.example\\.com/.*)$";
+    /* Not anchored: the engine wants the whole URL to match all the same. */
+    p->options.attachments_allowed = "https://files\\.example\\.com/.*";
     play_start(p);
 }
 
