@@ -1,20 +1,16 @@
 /* A command with attachments as a form: the bytes that leave, what they borrow, and the
  * boundary. What an independent parser makes of them: tests/system/test_attachments.py.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "support.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "front/check.h"
 #include "front/form.h"
 #include "front/request.h"
 
-#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 #define FIELD(name) "Content-Disposition: form-data; name=\"" name "\"\r\n\r\n"
 #define FILE_AS(name, filename, type)                                                    \
     "Content-Disposition: form-data; name=\"" name "\"; filename=\"" filename            \
@@ -305,6 +301,135 @@ static void a_digest_is_of_the_files_too(void **state)
     assert_string_equal(digests[0], "0f44e03890a2c232b18462c6a778e456");
 }
 
+/* ---- what cannot be sent ---- */
+
+static struct attachment one_file = {.filename = STR_LIT("a"), .data = STR_LIT("x")};
+
+static void refused(const struct command *cmd, const char *reason, const char *word)
+{
+    const struct op *op;
+    struct err e = ERR_INIT;
+
+    if (command_check(cmd, &op, &e) == 0)
+        fail_msg("passed, should name %s", word);
+    assert_string_equal(e.reason, reason);
+    if (strstr(e.text, word) == NULL)
+        fail_msg("\"%s\" does not name %s", e.text, word);
+    assert_true(utf8_valid(lit(e.text)));
+}
+
+static void passes(const struct command *cmd)
+{
+    const struct op *op;
+    struct err e = ERR_INIT;
+
+    if (command_check(cmd, &op, &e) != 0)
+        fail_msg("%s: %s", e.reason, e.text);
+}
+
+/* What a form has no words for. */
+static void bodies_that_no_form_can_say(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body, *word; /* word NULL: passes */
+    } rows[] = {
+        {"{\"body\":\"x\",\"author_id\":null}", "author_id: is null"},
+        {"{\"body\":\"x\",\"author_id\":\"null\"}", NULL},
+        {"{\"body\":\"x\",\"options\":{}}", "options: is an empty object"},
+        {"{\"body\":\"x\",\"options\":{\"tag_ids\":[]}}",
+         "options[tag_ids]: is an empty array"},
+        {"{\"body\":\"x\",\"options\":{\"tag_ids\":[\"a\",null]}}",
+         "options[tag_ids][1]: is null"},
+        {"{\"body\":\"x\",\"options\":{\"a]\":1}}", "options: has a name"},
+        {"{\"body\":\"x\",\"options\":{\"\":1}}", "options: has a name"},
+        {"{\"body\":\"x\",\"options\":{\"a\\u0000b\":1}}", "NUL"},
+        {"{\"body\":\"x\",\"options\":{\"a\\u0000b\":1}}", "options"},
+        {"{\"body\":\"x\",\"attachments\":[]}", NULL},
+    };
+    struct pair param = {lit("conversation_id"), lit("cnv_1"), false};
+    struct command cmd = {.operation = lit("create-message-reply"),
+                          .params = &param,
+                          .n_params = 1,
+                          .attachments = &one_file,
+                          .n_attachments = 1};
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        cmd.body = lit(rows[i].body);
+        if (rows[i].word == NULL)
+            passes(&cmd);
+        else
+            refused(&cmd, "attachment", rows[i].word);
+    }
+    cmd.n_attachments = 0; /* as JSON all of it can be said */
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        cmd.body = lit(rows[i].body);
+        passes(&cmd);
+    }
+}
+
+static void names_and_types_of_files(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *type;
+        bool ok;
+    } rows[] = {
+        {"a", NULL, true},
+        {"", NULL, false},
+        {"a\"b\r\nX: y", NULL, true}, /* escaped */
+        {"\xc3\xa9", "image/png", true},
+        {"a", "text/plain; charset=utf-8", true},
+        {"a", "image", false},
+        {"a", "/png", false},
+        {"a", "", false},
+        {"a", "image/png\r\nX: y", false},
+        {"a", "image/\xc3\xa9", false},
+    };
+    struct pair param = {lit("conversation_id"), lit("cnv_1"), false};
+
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        struct attachment file = {.filename = lit(rows[i].name), .data = lit("x")};
+        struct command cmd = {.operation = lit("add-comment"),
+                              .params = &param,
+                              .n_params = 1,
+                              .body = lit("{\"body\":\"x\"}"),
+                              .attachments = &file,
+                              .n_attachments = 1};
+        if (rows[i].type != NULL)
+            file.content_type = lit(rows[i].type);
+        if (rows[i].ok)
+            passes(&cmd);
+        else
+            refused(&cmd, "attachment", "");
+    }
+}
+
+static void call_takes_files_where_its_row_does(void **state)
+{
+    (void)state;
+    struct pair header = {lit("Content-Type"), lit("text/plain"), false};
+    struct command cmd = {.operation = lit("call"),
+                          .method = lit("POST"),
+                          .path = lit("/channels/cha_1/calls/1/recording")};
+
+    refused(&cmd, "attachment", "add-call-recording");
+    cmd.path = lit("/conversations/cnv_1/comments");
+    passes(&cmd);
+    cmd.attachments = &one_file;
+    cmd.n_attachments = 1;
+    passes(&cmd);
+    cmd.headers = &header;
+    cmd.n_headers = 1;
+    refused(&cmd, "attachment", "content-type");
+    cmd.n_headers = 0;
+    cmd.body = lit("{\"attachments\":[{}]}");
+    refused(&cmd, "attachment", "attachments");
+    cmd.body = STR_NULL;
+    cmd.path = lit("/conversations/cnv_1/nothing");
+    refused(&cmd, "attachment", "takes no files");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -317,6 +442,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_request_has_a_form_in_the_place_of_its_body,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_digest_is_of_the_files_too, setup, teardown),
+        cmocka_unit_test(bodies_that_no_form_can_say),
+        cmocka_unit_test(names_and_types_of_files),
+        cmocka_unit_test(call_takes_files_where_its_row_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
