@@ -70,10 +70,11 @@ static const char readme_files[] =
     "REJECTED; an answer\n"
     "larger than the results topic takes leaves a result without it, `truncated`. While "
     "such commands\n"
-    "wait they count for `commands.max.pending.bytes`; JSON commands take half as much "
-    "again, since their\n"
-    "files are base64. Files that are fetched from URLs are held up to 64 MiB at once, "
-    "or one command's.\n";
+    "wait they count for `commands.max.pending.bytes`. As JSON a command is a third "
+    "longer, and the file\n"
+    "is held once more, decoded, while it is at work. Files that are fetched from URLs "
+    "are held up to\n"
+    "64 MiB at once, or one command's.\n";
 
 static const char readme_acls[] =
     "\n"

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "codec/json.h"
+#include "codec/json_value.h"
 
 #define ATTACHMENT "attachment"
 
@@ -210,7 +211,7 @@ static int walk_value(struct walk *w, struct str name, struct str value)
         return walk_array(w, name, value);
     if (json_text_is_null(value))
         return refuse(w, name, "is null");
-    if (value.ptr[0] == '"' && json_unquote_arena(value, w->a, &text) != 0)
+    if (value.ptr[0] == '"' && json_value_text(value, w->a, &text) != 0)
         return refuse(w, name, "is no text");
     return add_text(w, name, text);
 }
