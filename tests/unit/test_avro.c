@@ -389,16 +389,17 @@ static void mutated_bytes_never_get_past_the_walk_broken(void **state)
  * all of it is read, and bytes stand where they stood. */
 static void bytes_stay_in_their_datum(void **state)
 {
-    static const char schema[] =
-        RECORD(
-            "r",
-            FIELD("a", "{\"type\":\"array\",\"items\":\"bytes\"}") "," FIELD(
-                "s",
-                "\"string\"") "," FIELD("m",
-                                        "{\"type\":\"map\",\"values\":[\"null\","
-                                        "\"bytes\"]}") "," FIELD("b",
-                                                                 "\"bytes\"") "," FIELD("n",
-                                                                                        "\"long\""));
+    static const char schema[] = RECORD(
+        "r",
+        FIELD("a", "{\"type\":\"array\",\"items\":\"bytes\"}") "," FIELD(
+            "s",
+            "\"string\"") "," FIELD("m",
+                                    "{\"type\":\"map\",\"values\":[\"null\","
+                                    "\"bytes\"]}") "," FIELD("b",
+                                                             "\"bytes\"") "," FIELD("n",
+                                                                                    "\"lo"
+                                                                                    "ng"
+                                                                                    "\""));
     /* a: a block of 2 with its size (6), one of 1; s; m: "k"; b; n */
     static const char bytes[] = "\x03\x0c\x04xy\x04zz\x02\x00\x00"
                                 "\x06str"

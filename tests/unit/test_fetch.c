@@ -78,6 +78,22 @@ static bool is_fetch(const struct http_call *call, const char *url)
     return call->url != NULL && strcmp(call->url, url) == 0;
 }
 
+/* What the commit's string says. */
+static int64_t lease_of(const struct kafka_tick *tick)
+{
+    struct ledger *lg = mem_zalloc(sizeof *lg);
+    struct err e = ERR_INIT;
+    int64_t lease = 0;
+
+    ledger_init(lg, 2048);
+    assert_int_equal(ledger_restore(lg, tick->offsets[0].offset,
+                                    tick->offsets[0].metadata, &lease, &e),
+                     0);
+    ledger_fini(lg);
+    mem_free(lg);
+    return lease;
+}
+
 /* The body that leaves. */
 static struct str body_of(const struct http_call *call, struct arena *a)
 {
@@ -475,9 +491,6 @@ static void a_partition_that_goes_takes_its_fetches_along(void **state)
 static void the_lease_covers_the_time_of_a_large_body(void **state)
 {
     struct play *p = *state;
-    struct ledger *lg = mem_zalloc(sizeof *lg);
-    struct err e = ERR_INIT;
-    int64_t lease = 0;
     char *text = mem_alloc(600000);
     size_t n = 0;
 
@@ -493,17 +506,11 @@ static void the_lease_covers_the_time_of_a_large_body(void **state)
     end_tick(p, TICK_COMMITTED);
     turn(p);
     assert_true(string_says_armed(p->tick));
-    ledger_init(lg, 2048);
-    assert_int_equal(ledger_restore(lg, p->tick->offsets[0].offset,
-                                    p->tick->offsets[0].metadata, &lease, &e),
-                     0);
-    assert_int_equal(lease, 5000 + 33000 + 20000 + 5000);
+    assert_int_equal(lease_of(p->tick), 5000 + 33000 + 20000 + 5000);
     end_tick(p, TICK_COMMITTED);
     assert_int_equal(p->calls[0]->timeout_ms, 33000);
     assert_true(answer(p, 201, "{\"id\":\"com_1\"}"));
     settle(p);
-    ledger_fini(lg);
-    mem_free(lg);
     mem_free(text);
 }
 
@@ -554,6 +561,12 @@ static void a_new_owner_fetches_when_it_must_send_again(void **state)
     p->metadata = (struct str){string, ledger_string(lg, 1000, "", string)};
     start_play(p);
     command(p, 0, "k", one);
+    settle(p);
+    command(p, 1, "other", bad); /* its result brings a string */
+    while (p->tick == NULL)
+        turn(p);
+    /* What was sent may have had as many bytes as are allowed: 1,000,000. */
+    assert_int_equal(lease_of(p->tick), 5000 + 40000 + 20000 + 5000);
     settle(p);
     assert_int_equal(p->n_calls, 0);
     p->now += 1000;

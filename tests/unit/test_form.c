@@ -250,6 +250,30 @@ static void a_request_has_a_form_in_the_place_of_its_body(void **state)
     assert_int_equal(request_body_len(&req), cmd.body.len);
 }
 
+/* After a 301 the same bytes go to the conversation that is left. */
+static void a_form_is_retargeted_as_it_is(void **state)
+{
+    (void)state;
+    struct pair param = {lit("conversation_id"), lit("cnv_1"), false};
+    struct command cmd = {.operation = lit("create-message-reply"),
+                          .params = &param,
+                          .n_params = 1,
+                          .body = lit("{\"body\":\"x\"}"),
+                          .attachments = &png,
+                          .n_attachments = 1};
+    const struct op *op = op_xget("create-message-reply");
+    struct request req;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(request_build(&cmd, op, &arena, &req, &e), 0);
+    struct str first = joined(req.form);
+    assert_int_equal(
+        request_retarget(&cmd, op, "https://h/conversations/cnv_2", &arena, &req, &e), 0);
+    assert_string_equal(req.path, "/conversations/cnv_2/messages");
+    assert_true(str_eq(first, joined(req.form)));
+    assert_null(req.body.ptr);
+}
+
 /* A repeated id with other files is another command; a URL is what it says. */
 static void a_digest_is_of_the_files_too(void **state)
 {
@@ -441,6 +465,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_request_has_a_form_in_the_place_of_its_body,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(a_form_is_retargeted_as_it_is, setup, teardown),
         cmocka_unit_test_setup_teardown(a_digest_is_of_the_files_too, setup, teardown),
         cmocka_unit_test(bodies_that_no_form_can_say),
         cmocka_unit_test(names_and_types_of_files),
