@@ -20,6 +20,8 @@ static const struct cli_flag send_flags[] = {
     {"key", 0, "K", false, "key of the record; commands with one key run in order"},
     {"header", 'H', "NAME=VALUE", false,
      "a header of the record; may be given several times"},
+    {"attach", 0, "FILE", false,
+     "a file, FILE;type=image/png or a URL; may be given several times"},
     {"typed", 0, NULL, false,
      "write the operation's own record instead of front.Command"},
     {"dry-run", 0, NULL, false, "print the request Front would get, call nothing"},
@@ -59,7 +61,7 @@ const struct cli_command cli_commands[] = {
     {"send",
      "OPERATION [NAME=TEXT NAME:=JSON]... [--body JSON|@FILE|-] [--key K] [-H "
      "NAME=VALUE]\n"
-     "       [--typed] [--dry-run] [--wait [S]]",
+     "       [--attach FILE] [--typed] [--dry-run] [--wait [S]]",
      "write one command",
      "Names are the operation's parameters and the fields of its body.", send_flags,
      COUNT(send_flags), 1, ANY_NUMBER, cli_send, false},

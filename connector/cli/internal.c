@@ -43,6 +43,39 @@ static const char readme_head[] =
     "(`front-connector internal print-settings-markdown`, `print-sample`).\n"
     "\n";
 
+static const char readme_files[] =
+    "\n"
+    "# Large files\n"
+    "\n"
+    "A record carries a file as a whole, so every place it passes must take it. For a "
+    "file of 20 MB:\n"
+    "\n"
+    "| way | what to raise | to |\n"
+    "|---|---|---|\n"
+    "| to Front | `max.message.bytes` of the command topics; in Kafka's clients that "
+    "write commands "
+    "`max.request.size` (Java) or `message.max.bytes` (librdkafka) | 30000000 |\n"
+    "| to Front | `attachments.max.bytes`: 25MiB is the default, and about what Front "
+    "takes | |\n"
+    "| from Front (downloads, EML) | `front.max.response.bytes` and `results.max.bytes` "
+    "| 25MiB |\n"
+    "| from Front | `max.message.bytes` of `results.topic`, and of the reply topics | "
+    "30000000 |\n"
+    "| brokers | `message.max.bytes` where topics have no value of their own; "
+    "`replica.fetch.max.bytes` need not change | |\n"
+    "\n"
+    "The connector's own producers and consumers have no lower limits "
+    "(`kafka.producer.message.max.bytes`\n"
+    "is 120000000). A command whose files are larger than `attachments.max.bytes` is "
+    "REJECTED; an answer\n"
+    "larger than the results topic takes leaves a result without it, `truncated`. While "
+    "such commands\n"
+    "wait they count for `commands.max.pending.bytes`. As JSON a command is a third "
+    "longer, and the file\n"
+    "is held once more, decoded, while it is at work. Files that are fetched from URLs "
+    "are held up to\n"
+    "64 MiB at once, or one command's.\n";
+
 static const char readme_acls[] =
     "\n"
     "# Rights in Kafka\n"
@@ -88,6 +121,7 @@ int cli_internal(struct cli *c)
     } else if (strcmp(c->args[0], "print-settings-markdown") == 0) {
         buf_add_cstr(&text, readme_head);
         settings_print_markdown(settings_rows, settings_rows_n, &text);
+        buf_add_cstr(&text, readme_files);
         buf_add_cstr(&text, readme_acls);
     } else {
         code = cli_usage(c, "usage: front-connector internal %s", c->command->usage);

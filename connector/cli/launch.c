@@ -76,6 +76,7 @@ static void fill_http(struct launch *l, const struct settings *s)
         .proxy = s->front_proxy,
         .connect_timeout_ms = s->front_connect_timeout_ms,
         .places = (int)s->front_max_in_flight + 1, /* one for GET /me */
+        .fetch_places = ENGINE_FETCHES,
         .user_agent = "front-connector/" FRONT_CONNECTOR_VERSION,
     };
 }
@@ -163,6 +164,8 @@ static void fill_engine(struct launch *l, const struct settings *s)
         .max_in_flight = s->front_max_in_flight,
         .timeout_ms = s->front_timeout_ms,
         .max_response_bytes = s->front_max_response_bytes,
+        .attachments_allowed = l->attachments_allowed,
+        .attachments_max_bytes = s->attachments_max_bytes,
         .trace_headers = s->front_trace_headers,
         .in_doubt = (enum in_doubt_policy)s->in_doubt,
         .dedupe_entries = s->commands_dedupe_entries,
@@ -195,6 +198,8 @@ void launch_init(struct launch *l, const struct settings *s)
     memset(l, 0, sizeof(*l));
     if (s->reply_topics_allowed)
         l->reply_allowed = mem_printf("^(%s)$", s->reply_topics_allowed);
+    if (s->attachments_url_allowed)
+        l->attachments_allowed = mem_printf("^(%s)$", s->attachments_url_allowed);
     l->commands_partitions =
         mem_array(s->commands_topics.n + 1, sizeof(l->commands_partitions[0]));
     fill_kafka(l, s);
@@ -208,10 +213,12 @@ void launch_init(struct launch *l, const struct settings *s)
 void launch_fini(struct launch *l)
 {
     mem_free(l->reply_allowed);
+    mem_free(l->attachments_allowed);
     mem_free(l->commands_partitions);
     mem_free(l->syncs);
     mem_free(l->sync_params);
     l->reply_allowed = NULL;
+    l->attachments_allowed = NULL;
     l->commands_partitions = NULL;
     l->syncs = NULL;
     l->sync_params = NULL;

@@ -16,7 +16,7 @@ struct launch {
     struct ingest_options ingest;
     const char *outputs[4], *events[2];
     int32_t *commands_partitions; /* filled by preflight_topics */
-    char *reply_allowed;
+    char *reply_allowed, *attachments_allowed;
     struct engine_sync *syncs;
     size_t n_syncs;
     struct pair *sync_params; /* of all of them */

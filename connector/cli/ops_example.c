@@ -10,6 +10,7 @@
 
 #define DEPTH_MAX 8
 #define TEXT_MAX (64 * 1024)
+#define EXAMPLE_FILE "call.mp3"
 #define EPOCH_SECONDS 1767225600 /* 2026-01-01 */
 
 static json_t *example_of(const struct shape *sh, int depth);
@@ -170,6 +171,10 @@ json_t *ops_example(const struct op *op)
     json_decref(params);
     if (body)
         json_object_set_new(command, "body", body);
+    if (op->file_required)
+        json_object_set_new(command, "attachments",
+                            json_pack("[{s:s, s:s, s:s}]", "filename", EXAMPLE_FILE,
+                                      "content_type", "audio/mpeg", "data", "UklGRg=="));
     return command;
 }
 
@@ -235,6 +240,8 @@ void ops_example_send(const struct op *op, const json_t *example, struct buf *ou
         add_members(out, params);
     if (body)
         add_members(out, body);
+    if (json_object_get(example, "attachments"))
+        buf_add_cstr(out, " --attach '" EXAMPLE_FILE ";type=audio/mpeg'");
 }
 
 const char *shape_type_name(const struct shape *sh)

@@ -13,12 +13,15 @@
 #include "cli/json_out.h"
 #include "cli/launch.h"
 #include "cli/send_command.h"
+#include "cli/send_files.h"
 #include "codec/json.h"
 #include "codec/records/result.h"
 #include "front/check.h"
 #include "front/request.h"
 
 #define BODY_MAX (32 * 1024 * 1024)
+#define FILES_MAX ((size_t)1024 * 1024 * 1024) /* of each; the setting says less */
+#define VALUE_MAX ((size_t)2048 * 1024 * 1024) /* base64 is longer */
 #define LINE_MAX_BYTES (256 * 1024 * 1024)
 #define WAIT_PRESET_S 60
 #define WAIT_MAX_S 86400
@@ -46,7 +49,9 @@ static int produce(struct send *sd);
 static int parse_wait(struct send *sd);
 static int read_body(struct send *sd, struct str *body);
 static int parse_headers(struct send *sd);
+static int read_files(struct send *sd);
 static int check(struct send *sd);
+static int check_size(struct send *sd);
 
 int cli_send(struct cli *c)
 {
@@ -58,10 +63,12 @@ int cli_send(struct cli *c)
     sd.c = c;
     arena_init(&sd.a, 0);
     buf_init(&sd.body, BODY_MAX);
-    buf_init(&sd.value, BODY_MAX);
+    buf_init(&sd.value, VALUE_MAX);
     code = prepare(&sd);
     if (code == EXIT_DONE && cli_settings(c, dry ? NEED_NOTHING : NEED_KAFKA, &sd.s) != 0)
         code = EXIT_USAGE;
+    if (code == EXIT_DONE)
+        code = check_size(&sd);
     if (code == EXIT_DONE) {
         launch_init(&sd.l, &sd.s);
         code = dry ? dry_run(&sd) : produce(&sd);
@@ -88,6 +95,8 @@ static int prepare(struct send *sd)
         return EXIT_USAGE;
     if (send_command(&words, cli_has(sd->c, "force"), &sd->a, &sd->cmd, &sd->op, &e) != 0)
         return cli_usage(sd->c, "%s", e.text);
+    if (read_files(sd) != 0)
+        return EXIT_USAGE;
     return check(sd);
 }
 
@@ -107,6 +116,20 @@ static int check(struct send *sd)
     if (cli_has(sd->c, "force") && !dry)
         return EXIT_DONE;
     return cli_usage(sd->c, "%s: %s", e.reason ? e.reason : "invalid-command", e.text);
+}
+
+/* The same, of what a setting says. */
+static int check_size(struct send *sd)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < sd->cmd.n_attachments; i++)
+        bytes += sd->cmd.attachments[i].data.len;
+    if (bytes <= (uint64_t)sd->s.attachments_max_bytes || cli_has(sd->c, "force"))
+        return EXIT_DONE;
+    return cli_usage(sd->c,
+                     "attachment: %zu bytes, more than attachments.max.bytes (%lld)",
+                     bytes, (long long)sd->s.attachments_max_bytes);
 }
 
 /* --- flags --- */
@@ -202,6 +225,26 @@ static int read_body(struct send *sd, struct str *body)
     return ret;
 }
 
+static int read_files(struct send *sd)
+{
+    const struct cli *c = sd->c;
+    struct err e = ERR_INIT;
+
+    sd->cmd.attachments =
+        arena_zalloc(&sd->a, (c->n_opts + 1) * sizeof(struct attachment));
+    for (size_t i = 0; i < c->n_opts; i++) {
+        if (strcmp(c->opts[i].flag->name, "attach") != 0)
+            continue;
+        if (send_file(c->opts[i].value, FILES_MAX, &sd->a,
+                      &sd->cmd.attachments[sd->cmd.n_attachments], &e) != 0) {
+            cli_usage(sd->c, "%s", e.text);
+            return -1;
+        }
+        sd->cmd.n_attachments++;
+    }
+    return 0;
+}
+
 /* --- dry run --- */
 
 static void add_member(struct buf *out, const char *name, struct str value)
@@ -228,12 +271,15 @@ static void add_url(struct buf *out, const char *base, const struct request *req
 static void add_request_headers(struct buf *out, const struct send *sd,
                                 const struct request *req)
 {
-    bool multipart = sd->op && sd->op->multipart_only;
+    const struct form *form = req->form;
 
+    (void)sd;
     buf_add_cstr(out, "\"headers\":{\"authorization\":\"Bearer ***\"");
-    if (req->body.ptr || multipart)
+    if (form)
         buf_printf(out, ",\"content-type\":\"%s\"",
-                   multipart ? "multipart/form-data" : "application/json");
+                   form->content_type ? form->content_type : "multipart/form-data");
+    else if (req->body.ptr)
+        buf_add_cstr(out, ",\"content-type\":\"application/json\"");
     for (size_t i = 0; i < req->n_headers; i++) {
         struct str value = str_of(req->headers[i]);
         struct str name = str_split(&value, ':');
@@ -261,6 +307,47 @@ static void add_bucket(struct buf *out, const struct request *req)
     buf_fini(&bucket);
 }
 
+/* A field with its text, a file without its bytes. */
+static void add_part(struct buf *out, const struct form_part *part)
+{
+    const struct attachment *file = part->file;
+    struct str type = file ? file->content_type : STR_NULL;
+
+    buf_add_char(out, '{');
+    add_member(out, "name", part->name);
+    buf_add_char(out, ',');
+    if (!file) {
+        add_member(out, "value", part->text);
+    } else {
+        add_member(out, "filename", file->filename);
+        buf_add_char(out, ',');
+        add_member(out, "content_type", type.ptr ? type : STR_LIT(FORM_PRESET_TYPE));
+        buf_add_char(out, ',');
+        if (file->url.ptr)
+            add_member(out, "url", file->url);
+        else
+            buf_printf(out, "\"bytes\":%zu", file->data.len);
+    }
+    buf_add_char(out, '}');
+}
+
+static void add_body(struct buf *out, const struct request *req)
+{
+    const struct form *form = req->form;
+
+    if (!form) {
+        buf_add_cstr(out, ",\"body\":");
+        buf_add_str(out, req->body.ptr ? req->body : STR_LIT("null"));
+        return;
+    }
+    buf_add_cstr(out, ",\"body\":null,\"parts\":[");
+    for (size_t i = 0; i < form->n_parts; i++) {
+        buf_add_cstr(out, i > 0 ? "," : "");
+        add_part(out, &form->parts[i]);
+    }
+    buf_add_char(out, ']');
+}
+
 static int dry_run(struct send *sd)
 {
     struct err e = ERR_INIT;
@@ -277,11 +364,7 @@ static int dry_run(struct send *sd)
     add_url(&out, sd->s.front_url, &req);
     buf_add_char(&out, ',');
     add_request_headers(&out, sd, &req);
-    buf_add_cstr(&out, ",\"body\":");
-    if (req.body.ptr)
-        buf_add_str(&out, req.body);
-    else
-        buf_add_cstr(&out, "null");
+    add_body(&out, &req);
     buf_printf(&out, ",\"class\":\"%c\",", 'A' + (int)req.klass);
     add_bucket(&out, &req);
     buf_add_cstr(&out, "}\n");

@@ -20,7 +20,6 @@ static const char *const subject_names[] = {"topic", "record", "topic-record", N
 static const char *const level_names[] = {"error", "warn", "info", "debug", NULL};
 static const char *const log_format_names[] = {"text", "json", NULL};
 
-static const char later_attachments[] = "commands with attachments are rejected";
 static const char later_registry[] = "schema registries are not used yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
@@ -166,7 +165,10 @@ const struct setting_row settings_rows[] = {
      NULL},
     {"results.max.bytes", SETTING_BYTES, "900000", "bytes", 1000, 100 * MIB, NULL,
      IMPORTANCE_MEDIUM, AT(results_max_bytes), "Topics",
-     "A larger answer is left out of its result, which says `truncated`.", NULL},
+     "A larger answer is left out of its result, which says `truncated`. To have whole "
+     "files in results raise this, front.max.response.bytes and max.message.bytes of the "
+     "results topic.",
+     NULL},
     {"results.response", SETTING_CHOICE, "full", NULL, 0, 0, response_names,
      IMPORTANCE_MEDIUM, AT(results_response), "Topics",
      "none: results carry outcome and ids, never Front's answer.", NULL},
@@ -191,11 +193,16 @@ const struct setting_row settings_rows[] = {
     {"attachments.url.allowed", SETTING_TEXT, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(attachments_url_allowed), "Attachments",
      "Regular expression over whole URLs: what an attachment may be fetched from. None: "
-     "nothing.",
-     later_attachments},
+     "nothing. Whatever it says, only public addresses are called, no redirect is "
+     "followed, and front.proxy is not asked.",
+     NULL},
     {"attachments.max.bytes", SETTING_BYTES, "25MiB", "bytes", 1, 1024 * MIB, NULL,
      IMPORTANCE_LOW, AT(attachments_max_bytes), "Attachments",
-     "All attachments of one command together.", later_attachments},
+     "All attachments of one command together; more is REJECTED. Front takes 25 MB. The "
+     "command topic must take such records (max.message.bytes), and so must whoever "
+     "writes "
+     "them; as JSON they are a third longer.",
+     NULL},
 
     {"jobs.max.running", SETTING_INT, "4", "jobs", 1, 1000, NULL, IMPORTANCE_LOW,
      AT(jobs_max_running), "Lists and syncs",

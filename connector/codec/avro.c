@@ -2,8 +2,9 @@
  * filled in.
  *
  * Owns nothing: reader and writer are of struct schemas, the value of the schema's form.
- * Invariant: avro_value_read is only called for bytes that avro_walk accepted for that
- * schema. */
+ * Invariants: avro_value_read is only called for bytes that avro_walk accepted for that
+ * schema; what it makes of a value of type bytes is a struct str that says where in the
+ * datum they stand, so that a large file is not copied. */
 #include "codec/avro.h"
 
 #include <assert.h>
@@ -20,7 +21,8 @@ enum {
 struct walk {
     const unsigned char *at, *end;
     size_t values;
-    unsigned depth; /* of records, arrays and maps around here */
+    unsigned depth;           /* of records, arrays and maps around here */
+    struct avro_spans *spans; /* values of type bytes are noted there; NULL: nowhere */
     struct err *e;
 };
 
@@ -108,6 +110,27 @@ static int walk_bytes(struct walk *w, struct str *out)
         return truncated(w, (uint64_t)n);
     *out = (struct str){(const char *)w->at, (size_t)n};
     w->at += n;
+    return 0;
+}
+
+static void note_span(struct avro_spans *spans, const char *from, struct str bytes)
+{
+    if (spans->n == spans->cap) {
+        spans->cap = spans->cap > 0 ? 2 * spans->cap : 16;
+        spans->items = mem_realloc(spans->items, spans->cap * sizeof(*spans->items));
+    }
+    spans->items[spans->n++] = (struct avro_span){from, bytes};
+}
+
+static int walk_noted_bytes(struct walk *w)
+{
+    const char *from = (const char *)w->at;
+    struct str bytes;
+
+    if (walk_bytes(w, &bytes) != 0)
+        return -1;
+    if (w->spans != NULL)
+        note_span(w->spans, from, bytes);
     return 0;
 }
 
@@ -231,7 +254,7 @@ static int walk_node(struct walk *w, const struct avro_node *node)
     case AVRO_FIXED:
         return walk_fixed(w, node->n);
     case AVRO_BYTES:
-        return walk_bytes(w, &s);
+        return walk_noted_bytes(w);
     case AVRO_STRING:
         return walk_string(w, &s);
     case AVRO_ENUM:
@@ -247,10 +270,11 @@ static int walk_node(struct walk *w, const struct avro_node *node)
     }
 }
 
-int avro_walk(const struct avro_node *root, struct str datum, struct err *e)
+static int walk_datum(const struct avro_node *root, struct str datum,
+                      struct avro_spans *spans, struct err *e)
 {
     const unsigned char *at = (const unsigned char *)datum.ptr;
-    struct walk w = {.at = at, .end = at + datum.len, .e = e};
+    struct walk w = {.at = at, .end = at + datum.len, .spans = spans, .e = e};
 
     if (walk_node(&w, root) != 0)
         return -1;
@@ -259,12 +283,44 @@ int avro_walk(const struct avro_node *root, struct str datum, struct err *e)
     return 0;
 }
 
+int avro_walk(const struct avro_node *root, struct str datum, struct err *e)
+{
+    return walk_datum(root, datum, NULL, e);
+}
+
+/* The datum with a struct str in the place of each value of type bytes. (The sizes of
+ * blocks are no longer true; avro-c passes over them.) */
+static int refer(struct schemas *ss, struct str *datum, struct err *e)
+{
+    static const char len = (char)(2 * sizeof(struct str)); /* as Avro writes a length */
+    const char *from = datum->ptr;
+    size_t i;
+
+    if (ss->refs.cap > KEEP_BYTES_MAX)
+        buf_fini(&ss->refs);
+    buf_reset(&ss->refs);
+    for (i = 0; i < ss->spans.n; i++) {
+        const struct avro_span *span = &ss->spans.items[i];
+
+        (void)buf_add(&ss->refs, from, (size_t)(span->from - from));
+        (void)buf_add_char(&ss->refs, len);
+        (void)buf_add(&ss->refs, &span->bytes, sizeof(span->bytes));
+        from = span->bytes.ptr + span->bytes.len;
+    }
+    if (buf_add(&ss->refs, from, (size_t)(datum->ptr + datum->len - from)) != 0)
+        return err_input(e, "TooLarge", "more than %zu bytes", ss->refs.max);
+    *datum = buf_str(&ss->refs);
+    return 0;
+}
+
 int avro_decode(struct schemas *ss, const struct schema *sc, struct str datum,
                 struct cell *out, struct err *e)
 {
     struct avro_form *form = sc->form;
 
-    if (avro_walk(form->root, datum, e) != 0)
+    ss->spans.n = 0;
+    if (walk_datum(form->root, datum, &ss->spans, e) != 0 ||
+        (ss->spans.n > 0 && refer(ss, &datum, e) != 0))
         return -1;
     if (form->bloated) {
         avro_value_decref(&form->value);

@@ -59,6 +59,17 @@ struct schema {
     UT_hash_handle by_fingerprint, by_name;
 };
 
+/* Where a value of type bytes stands in a datum, its length before it included. */
+struct avro_span {
+    const char *from;
+    struct str bytes;
+};
+
+struct avro_spans {
+    struct avro_span *items;
+    size_t n, cap;
+};
+
 struct schemas {
     struct schema *table;          /* one per row of schemas_table */
     struct schema *by_fingerprint; /* the table's and those of schemas.dir */
@@ -66,6 +77,8 @@ struct schemas {
     avro_reader_t reader;
     avro_writer_t writer;
     struct buf scratch; /* for whoever builds a text during one call: schemas_scratch */
+    struct avro_spans spans; /* of the datum that is being decoded */
+    struct buf refs;         /* that datum without them */
 };
 
 /* The one buffer for building a text within a call, empty. */
@@ -89,7 +102,8 @@ struct cell {
     avro_value_t value;
 };
 
-/* Walks and decodes; `out` is valid until the next decode or encode with this schema. */
+/* Walks and decodes; `out` is valid until the next decode or encode with this schema,
+ * values of type bytes as long as the datum too. */
 int avro_decode(struct schemas *ss, const struct schema *sc, struct str datum,
                 struct cell *out, struct err *e);
 
@@ -109,6 +123,8 @@ int cell_peek(const struct cell *c, struct str *out); /* a string; enum, UTF-8 b
 int cell_peek_bytes(const struct cell *c, struct str *out); /* bytes; string, fixed */
 int cell_string(const struct cell *c, struct arena *a, struct str *out);
 int cell_bytes(const struct cell *c, struct arena *a, struct str *out);
+/* The same for who keeps the datum: what it has as bytes is not copied. */
+int cell_bytes_in_place(const struct cell *c, struct arena *a, struct str *out);
 int cell_long(const struct cell *c, int64_t *out);  /* int */
 int cell_double(const struct cell *c, double *out); /* float */
 int cell_boolean(const struct cell *c, bool *out);

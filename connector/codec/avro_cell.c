@@ -79,11 +79,16 @@ int cell_peek_bytes(const struct cell *c, struct str *out)
 
     if (c->node->type == AVRO_STRING)
         return peek_string(c, out);
-    if (c->node->type == AVRO_BYTES) {
-        if (avro_value_get_bytes(&c->value, &p, &out->len) != 0)
+    if (c->node->type == AVRO_BYTES) { /* avro.c: where they stand in the datum */
+        size_t size;
+
+        if (avro_value_get_bytes(&c->value, &p, &size) != 0 || size != sizeof(*out))
             return -1;
-    } else if (c->node->type != AVRO_FIXED ||
-               avro_value_get_fixed(&c->value, &p, &out->len) != 0) {
+        memcpy(out, p, sizeof(*out));
+        return 0;
+    }
+    if (c->node->type != AVRO_FIXED ||
+        avro_value_get_fixed(&c->value, &p, &out->len) != 0) {
         return -1;
     }
     out->ptr = p != NULL ? p : "";
@@ -119,6 +124,11 @@ int cell_bytes(const struct cell *c, struct arena *a, struct str *out)
         return -1;
     *out = bytes;
     return 0;
+}
+
+int cell_bytes_in_place(const struct cell *c, struct arena *a, struct str *out)
+{
+    return c->node->type == AVRO_BYTES ? cell_peek_bytes(c, out) : cell_bytes(c, a, out);
 }
 
 int cell_string(const struct cell *c, struct arena *a, struct str *out)

@@ -14,7 +14,11 @@
 
 #include "codec/avro.h"
 
-enum { SCRATCH_MAX = 64 * 1024 * 1024, SCRATCH_KEEP = 256 * 1024 };
+enum {
+    SCRATCH_MAX = 64 * 1024 * 1024,
+    SCRATCH_KEEP = 256 * 1024,
+    REFS_MAX = 1024 * 1024 * 1024 /* larger than any record */
+};
 
 static int load_dir(struct schemas *ss, const char *dir, struct err *e);
 
@@ -45,6 +49,7 @@ struct schemas *schemas_new(const char *dir, struct err *e)
     if (ss->reader == NULL || ss->writer == NULL)
         abort(); /* as mem_alloc does */
     buf_init(&ss->scratch, SCRATCH_MAX);
+    buf_init(&ss->refs, REFS_MAX);
     index_table(ss);
     if (dir != NULL && load_dir(ss, dir, e) != 0) {
         schemas_free(ss);
@@ -69,6 +74,8 @@ void schemas_free(struct schemas *ss)
         }
     }
     mem_free(ss->table);
+    mem_free(ss->spans.items);
+    buf_fini(&ss->refs);
     buf_fini(&ss->scratch);
     avro_reader_free(ss->reader);
     avro_writer_free(ss->writer);

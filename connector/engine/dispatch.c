@@ -26,7 +26,7 @@ static void serve_page(struct engine *en);
 static void charge(struct engine *en, enum quota_class c);
 static bool may_dispatch(const struct engine *en);
 static bool serve(struct engine *en, struct slot *slot);
-static int64_t call_timeout_ms(const struct engine *en, const struct request *req);
+static int64_t call_timeout_ms(const struct engine *en, size_t body_len);
 static void start_call(struct engine *en, struct slot *slot);
 static void run_call(struct engine *en, struct call *call, const struct request *req,
                      const char *authorization, size_t body_max);
@@ -46,8 +46,6 @@ static void exhausted(struct engine *en, struct slot *slot, struct call *call,
 static void try_again(struct engine *en, struct slot *slot, int64_t at_ms);
 static void disarm(struct engine *en, struct slot *slot);
 static void give_back(struct engine *en, struct slot *slot);
-static int64_t deadline_ms(const struct engine *en, const struct slot *slot);
-static void expire(struct engine *en, struct slot *slot);
 
 void dispatch_init(struct engine *en)
 {
@@ -95,10 +93,12 @@ void dispatch_set_token(struct engine *en, const char *token)
 
 void dispatch_want(struct engine *en, struct slot *slot)
 {
+    if (fetch_want(en, slot))
+        return;
     slot_move(en, slot, SLOT_READY);
     lanes_ready(en->lanes, slot, slot->headers.priority);
     if (slot->headers.deadline > 0)
-        timer_set(&en->timers, &slot->timer, deadline_ms(en, slot));
+        timer_set(&en->timers, &slot->timer, dispatch_deadline_ms(en, slot));
 }
 
 void dispatch_turn(struct engine *en)
@@ -199,17 +199,19 @@ int64_t dispatch_lease_ms(const struct engine *en, const struct part *part)
     for (size_t i = 0; i < sizeof armed / sizeof armed[0]; i++) {
         const struct slot *slot;
         TAILQ_FOREACH (slot, &en->lists[armed[i]], link)
-            if (slot->part == part && call_timeout_ms(en, &slot->req) > longest)
-                longest = call_timeout_ms(en, &slot->req);
+            if (slot->part == part) {
+                int64_t own = call_timeout_ms(en, fetch_body_len(en, slot));
+                longest = own > longest ? own : longest;
+            }
     }
     int64_t tcp = longest < TCP_USER_TIMEOUT_MS ? longest : TCP_USER_TIMEOUT_MS;
     return SEND_BY_MS + longest + tcp + LEASE_MARGIN_MS;
 }
 
 /* A body adds a second per 100 kB. */
-static int64_t call_timeout_ms(const struct engine *en, const struct request *req)
+static int64_t call_timeout_ms(const struct engine *en, size_t body_len)
 {
-    return en->o.timeout_ms + (int64_t)(req->body.len / 100000) * 1000;
+    return en->o.timeout_ms + (int64_t)(body_len / 100000) * 1000;
 }
 
 static bool may_dispatch(const struct engine *en)
@@ -258,8 +260,8 @@ static bool serve_class(struct engine *en, enum quota_class c)
 /* False: nothing more can be served until a tick is committed. */
 static bool serve(struct engine *en, struct slot *slot)
 {
-    if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
-        expire(en, slot);
+    if (dispatch_deadline_ms(en, slot) <= en->now) {
+        dispatch_expire(en, slot);
         return true;
     }
     if (slot->req.method != HTTP_GET && !tick_is_fresh(en)) {
@@ -349,12 +351,14 @@ static void run_call(struct engine *en, struct call *call, const struct request 
     http->path = req->path;
     http->query = req->query;
     http->authorization = authorization;
-    http->content_type = req->content_type;
+    http->content_type = req->form != NULL ? req->form->content_type : req->content_type;
     http->headers = req->headers;
     http->n_headers = req->n_headers;
     http->body = req->body;
+    http->pieces = req->form != NULL ? req->form->pieces : NULL;
+    http->n_pieces = req->form != NULL ? req->form->n_pieces : 0;
     http->body_max = body_max;
-    http->timeout_ms = call_timeout_ms(en, req);
+    http->timeout_ms = call_timeout_ms(en, request_body_len(req));
     call->refused = false;
     call->started_ms = en->now;
     call->started_boot = clock_boot(en->clock);
@@ -542,17 +546,16 @@ void dispatch_ended(struct engine *en, struct slot *slot, struct call *call)
     if (http->gate_opened && v != REPLY_LIMITED)
         slot->attempts++;
     struct retry_policy policy = dispatch_retry_policy(en);
-    struct retry_case c = {
-        .klass = slot->req.klass,
-        .verdict = v,
-        .body_lost = http->end == HTTP_HEAD_ONLY,
-        .gate_refused = call->refused,
-        .attempts = slot->attempts,
-        .tries = slot->tries,
-        .first_try_ms = slot->first_try,
-        .now_ms = en->now,
-        .deadline_ms = slot->headers.deadline > 0 ? deadline_ms(en, slot) : INT64_MAX,
-        .random = engine_random(en)};
+    struct retry_case c = {.klass = slot->req.klass,
+                           .verdict = v,
+                           .body_lost = http->end == HTTP_HEAD_ONLY,
+                           .gate_refused = call->refused,
+                           .attempts = slot->attempts,
+                           .tries = slot->tries,
+                           .first_try_ms = slot->first_try,
+                           .now_ms = en->now,
+                           .deadline_ms = dispatch_deadline_ms(en, slot),
+                           .random = engine_random(en)};
     struct retry_decision d = retry_decide(&policy, &c);
     switch (d.answer) {
     case RETRY_FINAL:
@@ -613,7 +616,7 @@ static void exhausted(struct engine *en, struct slot *slot, struct call *call,
                       enum verdict v)
 {
     if (slot->attempts == 0 && slot->headers.deadline > 0 &&
-        deadline_ms(en, slot) <= en->now + en->o.retry_backoff_max_ms) {
+        dispatch_deadline_ms(en, slot) <= en->now + en->o.retry_backoff_max_ms) {
         answer_call(en, slot, &call->http, EXPIRED, "deadline",
                     "the deadline passed before a request could be sent");
         return;
@@ -657,12 +660,14 @@ static void give_back(struct engine *en, struct slot *slot)
     en->in_flight--;
 }
 
-static int64_t deadline_ms(const struct engine *en, const struct slot *slot)
+int64_t dispatch_deadline_ms(const struct engine *en, const struct slot *slot)
 {
+    if (slot->headers.deadline <= 0)
+        return INT64_MAX;
     return en->now + (slot->headers.deadline - clock_wall(en->clock));
 }
 
-static void expire(struct engine *en, struct slot *slot)
+void dispatch_expire(struct engine *en, struct slot *slot)
 {
     if (slot->attempts == 0)
         answer_error(en, slot, EXPIRED, "deadline",
@@ -680,9 +685,11 @@ void dispatch_timer(struct timer *t)
         orphans_due(en, slot);
         return;
     }
-    if (slot->headers.deadline > 0 && deadline_ms(en, slot) <= en->now) {
+    if (slot->state == SLOT_FETCH) {
+        fetch_due(en, slot);
+    } else if (dispatch_deadline_ms(en, slot) <= en->now) {
         if (slot->state == SLOT_READY || slot->state == SLOT_WAITING)
-            expire(en, slot);
+            dispatch_expire(en, slot);
         else if (slot->state == SLOT_DOUBT)
             doubt_due(en, slot); /* what was executed is not undone by a deadline */
     } else if (slot->state == SLOT_DOUBT) {

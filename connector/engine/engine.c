@@ -24,6 +24,7 @@ void engine_turn(struct engine *en)
     parts_turn(en);
     jobs_turn(en);
     ingest_turn(en);
+    fetch_turn(en);
     dispatch_turn(en);
     tick_turn(en);
     if (clock_now(en->clock) - en->now > SLOW_TURN_MS)
@@ -90,6 +91,10 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     heal_init(en);
     dispatch_init(en);
     dispatch_set_token(en, o->token);
+    if (fetch_init(en, e) != 0) {
+        engine_free(en);
+        return NULL;
+    }
     if (o->reply_allowed != NULL) {
         if (regcomp(&en->reply_regex, o->reply_allowed, REG_EXTENDED) != 0) {
             err_set(e, ERR_SETTINGS, "reply.topics.allowed is not a regular expression");
@@ -118,6 +123,7 @@ void engine_free(struct engine *en)
         mem_free(slot);
     }
     dispatch_fini(en);
+    fetch_fini(en);
     topics_free(en);
     if (en->has_reply_regex)
         regfree(&en->reply_regex);

@@ -57,6 +57,9 @@ struct engine_options {
     const char *token; /* a copy is kept; engine_set_token changes it */
     const char *app_uid, *app_secret;
     int64_t max_in_flight, timeout_ms, max_response_bytes;
+    const char *attachments_allowed; /* anchored regex over URLs; NULL: none */
+    int64_t attachments_max_bytes;   /* of a command */
+    bool fetch_private_too;          /* tests: URLs may lead to addresses of any kind */
     bool trace_headers;
     enum in_doubt_policy in_doubt;
     int64_t
@@ -70,6 +73,9 @@ struct engine_options {
     int64_t drain_ms;
     uint64_t seed; /* jitter */
 };
+
+/* Files that are fetched at once: http.start is called so often with a `url`. */
+#define ENGINE_FETCHES 4
 
 struct engine;
 

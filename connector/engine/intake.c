@@ -129,6 +129,8 @@ static void open_slot(struct engine *en, struct slot *slot)
     name_slot(en, slot);
     if (checked == 0 && request_build(&slot->cmd, slot->op, &slot->arena, &slot->req, &e))
         checked = -1;
+    if (checked == 0)
+        checked = fetch_check(en, &slot->cmd, &e);
     size_t id_len = slot->cmd.command_id.len;
     if (slot->cmd.command_id.ptr != NULL && (id_len == 0 || id_len > COMMAND_ID_MAX))
         refuse(slot, "invalid-command", "command_id must be 1 to 255 bytes");

@@ -2,7 +2,8 @@
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
- * (transactions), topics.c (reply and resource topics), list.c and items.c (lists),
+ * (transactions), topics.c (reply and resource topics), fetch.c (files that a command has
+ * the URL of), list.c and items.c (lists),
  * jobs.c (lists that go on: whose they are), walk.c (their pages), sync.c (lists that are
  * walked again and again), ingest.c and
  * outbox.c (webhooks), status.c (pages). */
@@ -102,6 +103,14 @@ struct call {
 };
 TAILQ_HEAD(call_list, call);
 
+/* A file that is being fetched. */
+struct fetch_call {
+    struct http_call http;
+    struct engine *en;
+    struct slot *slot; /* NULL: free, or nobody wants it any more */
+    bool running;
+};
+
 struct topic_info; /* topics.c */
 
 struct tick_owner { /* one of them */
@@ -159,6 +168,12 @@ struct engine {
     int64_t front_ahead_ms;
     int vt[QUOTA_CLASSES]; /* weighted turns of the classes */
     bool tick_awaited;     /* the next call waits for a tick to be committed */
+
+    /* files */
+    struct fetch_call fetches[ENGINE_FETCHES];
+    size_t fetched_bytes; /* held, or promised to those that fetch */
+    regex_t attachments_regex;
+    bool has_attachments_regex;
 
     /* reply topics */
     regex_t reply_regex;
@@ -248,6 +263,9 @@ void dispatch_armed(struct engine *en, struct slot *slot); /* its arming is comm
 void dispatch_cancel(struct engine *en, struct slot *slot);
 void dispatch_ended(struct engine *en, struct slot *slot, struct call *call);
 void dispatch_timer(struct timer *t); /* of a slot */
+/* Its deadline as monotonic ms; INT64_MAX: none. */
+int64_t dispatch_deadline_ms(const struct engine *en, const struct slot *slot);
+void dispatch_expire(struct engine *en, struct slot *slot); /* it has passed */
 void dispatch_set_token(struct engine *en, const char *token);
 int64_t dispatch_next_ms(const struct engine *en);
 bool dispatch_may_call(const struct engine *en, enum quota_class c);
@@ -347,6 +365,19 @@ enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str nam
 void topic_forget(struct engine *en, const char *name); /* it is asked for anew */
 void topics_answered(struct engine *en, const struct kafka_event *ev);
 void topics_free(struct engine *en);
+
+/* fetch.c */
+int fetch_init(struct engine *en, struct err *e);
+void fetch_fini(struct engine *en);
+/* Files that are too large, URLs that are not allowed: reason "attachment". */
+int fetch_check(const struct engine *en, const struct command *cmd, struct err *e);
+/* Bytes of the body, or what it may have when its files are fetched. */
+size_t fetch_body_len(const struct engine *en, const struct slot *slot);
+/* False: the slot has all its files. Else it waits, and dispatch_want comes after. */
+bool fetch_want(struct engine *en, struct slot *slot);
+void fetch_turn(struct engine *en);
+void fetch_due(struct engine *en, struct slot *slot); /* its timer */
+void fetch_release(struct engine *en, struct slot *slot);
 
 /* items.c */
 struct item_kind;

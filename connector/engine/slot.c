@@ -8,26 +8,30 @@
 #define ARENA_BLOCK 1024
 
 const char *const slot_state_names[SLOT_STATES] = {
-    "queued", "twin",   "topic",   "ready",  "waiting",  "arming",  "calling", "confirm",
-    "doubt",  "lookup", "probing", "orphan", "answered", "ticking", "free"};
+    "queued",  "twin",   "topic",    "fetch",   "fetching", "ready",
+    "waiting", "arming", "calling",  "confirm", "doubt",    "lookup",
+    "probing", "orphan", "answered", "ticking", "free"};
 
 /* Which states may follow which: rows are "from", bits are "to". */
 #define TO(s) (1u << (s))
 static const unsigned transitions[SLOT_STATES] = {
-    [SLOT_QUEUED] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_READY) | TO(SLOT_DOUBT) |
-                    TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_TWIN] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_TOPIC] = TO(SLOT_TWIN) | TO(SLOT_READY) | TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) |
-                   TO(SLOT_FREE),
+    [SLOT_QUEUED] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_FETCH) | TO(SLOT_READY) |
+                    TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TWIN] = TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TOPIC] = TO(SLOT_TWIN) | TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_DOUBT) |
+                   TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_FETCH] = TO(SLOT_FETCHING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_FETCHING] = TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_READY] = TO(SLOT_ARMING) | TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_WAITING] = TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ARMING] = TO(SLOT_CALLING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CALLING] = TO(SLOT_READY) | TO(SLOT_WAITING) | TO(SLOT_CONFIRM) |
                      TO(SLOT_DOUBT) | TO(SLOT_ORPHAN) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_CONFIRM] = TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_DOUBT] = TO(SLOT_LOOKUP) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_DOUBT] = TO(SLOT_LOOKUP) | TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_ANSWERED) |
+                   TO(SLOT_FREE),
     [SLOT_LOOKUP] = TO(SLOT_PROBING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_PROBING] = TO(SLOT_LOOKUP) | TO(SLOT_DOUBT) | TO(SLOT_READY) |
+    [SLOT_PROBING] = TO(SLOT_LOOKUP) | TO(SLOT_DOUBT) | TO(SLOT_FETCH) | TO(SLOT_READY) |
                      TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ORPHAN] = TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_ANSWERED] = TO(SLOT_TICKING) | TO(SLOT_ORPHAN) | TO(SLOT_FREE),
@@ -107,6 +111,7 @@ void slot_release(struct engine *en, struct slot *slot)
 {
     timer_cancel(&en->timers, &slot->timer);
     repeats_release(en, slot);
+    fetch_release(en, slot);
     assert(slot->lane == NULL && slot->call == NULL);
     if (slot->to_open)
         TAILQ_REMOVE(&en->opening, slot, in_opening);

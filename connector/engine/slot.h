@@ -24,6 +24,8 @@ enum slot_state {
     SLOT_QUEUED,   /* in its lane, behind others or not opened yet */
     SLOT_TWIN,     /* head of its lane; waits for the one with the same command id */
     SLOT_TOPIC,    /* head of its lane; its reply topic is being asked for */
+    SLOT_FETCH,    /* head of its lane; wants to fetch a file that it has the URL of */
+    SLOT_FETCHING, /* that request runs */
     SLOT_READY,    /* head of its lane; wants to call Front */
     SLOT_WAITING,  /* head of its lane; a timer will make it READY */
     SLOT_ARMING,   /* class C/D: waits for the tick that arms it */
@@ -37,7 +39,7 @@ enum slot_state {
     SLOT_TICKING,  /* its result is in the tick that runs */
     SLOT_FREE
 };
-#define SLOT_STATES 15
+#define SLOT_STATES 17
 extern const char *const slot_state_names[SLOT_STATES];
 
 /* The records a slot adds to its tick: the result and a reply copy, or a dead letter. */
@@ -57,6 +59,7 @@ struct doubt {
 
 struct topic; /* topics.c */
 struct items; /* items.c */
+struct fetch; /* fetch.c */
 
 struct slot {
     enum slot_state state;
@@ -86,6 +89,7 @@ struct slot {
     const char *refusal; /* kind of a REJECTED that waits for its reply topic, or NULL */
     const char *refusal_text;
     char digest[33];
+    struct fetch *fetch; /* in the arena; NULL: no file was fetched yet */
 
     /* attempts */
     struct call *call;          /* CALLING, PROBING */

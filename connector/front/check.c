@@ -1,6 +1,6 @@
 /* See check.h. Two kinds: rows of the catalogue, and raw calls.
  *
- * Invariant: what passes can be built (request.c) and sent without anything in it
+ * Invariant: what passes can be built (request.c, form.c) and sent without anything in it
  * reaching another line, header or path than the one it stands in. */
 #include "front/check.h"
 
@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "codec/json.h"
+#include "front/form.h"
 #include "front/request.h"
 #include "front/with.h"
 
@@ -37,9 +38,9 @@ static int check_call_path(struct str path, struct err *e);
 static int check_call_query(const struct command *cmd, struct err *e);
 static int check_call_headers(const struct command *cmd, struct err *e);
 static int check_call_header(const struct pair *h, struct err *e);
-static int check_files(const struct command *cmd, const struct op *op, struct err *e);
 static bool has_control(struct str s);
 static bool is_q(struct str name);
+static bool name_is(struct str name, const char *word, bool prefix);
 static unsigned type_of(struct str json);
 static const char *type_words(unsigned types);
 static struct str shown(struct str s);
@@ -67,20 +68,10 @@ static int check_row(const struct command *cmd, const struct op *op, struct err 
         return err_input(e, INVALID,
                          "method, path, query and headers go with the operation "
                          "call only");
-    if (check_files(cmd, op, e) || check_params(cmd, op, e) || check_body(cmd, op, e) ||
-        check_required(cmd, op, e))
+    if (check_params(cmd, op, e) || check_body(cmd, op, e) ||
+        check_required(cmd, op, e) || check_one_of(cmd, op, e))
         return -1;
-    return check_one_of(cmd, op, e);
-}
-
-static int check_files(const struct command *cmd, const struct op *op, struct err *e)
-{
-    if (cmd->n_attachments > 0)
-        return err_input(e, "attachment", "attachments are not supported yet");
-    if (op != NULL && (op->file_required || op->multipart_only))
-        return err_input(e, "attachment",
-                         "%s needs a file; attachments are not supported yet", op->name);
-    return 0;
+    return form_check(cmd, op, e);
 }
 
 static int check_params(const struct command *cmd, const struct op *op, struct err *e)
@@ -205,7 +196,7 @@ static int check_required(const struct command *cmd, const struct op *op, struct
         bool body = sh->place == PLACE_BODY;
         bool needed = sh->place == PLACE_PATH ||
                       (sh->required && (body || sh->place == PLACE_QUERY));
-        if (!needed)
+        if (!needed || sh->type == SHAPE_FILE) /* form.c looks for files */
             continue;
         bool there = body ? cmd->body.ptr != NULL &&
                                 json_member(str_trim(cmd->body), sh->name).ptr != NULL
@@ -246,7 +237,11 @@ static int check_call(const struct command *cmd, struct err *e)
         return -1;
     if (cmd->body.ptr != NULL && check_body_object(cmd->body, e))
         return -1;
-    return check_files(cmd, op_match(method, cmd->path), e);
+    for (size_t i = 0; i < cmd->n_headers && cmd->n_attachments > 0; i++)
+        if (name_is(cmd->headers[i].name, "content-type", false))
+            return err_input(e, "attachment",
+                             "header content-type: attachments make the body a form");
+    return form_check(cmd, op_match(method, cmd->path), e);
 }
 
 /* What the server sees: dot segments and control characters count also when encoded. */
@@ -319,13 +314,6 @@ static int check_call_headers(const struct command *cmd, struct err *e)
     return 0;
 }
 
-static bool name_is(struct str name, const char *word, bool prefix)
-{
-    size_t n = strlen(word);
-    return (prefix ? name.len >= n : name.len == n) &&
-           strncasecmp(name.ptr, word, n) == 0;
-}
-
 static int check_call_header(const struct pair *h, struct err *e)
 {
     static const char token[] = "!#$%&'*+-.^_`|~0123456789"
@@ -351,6 +339,13 @@ static int check_call_header(const struct pair *h, struct err *e)
     return bad ? err_input(e, INVALID, "header %.*s may not be set by a command",
                            STR_ARG(h->name))
                : 0;
+}
+
+static bool name_is(struct str name, const char *word, bool prefix)
+{
+    size_t n = strlen(word);
+    return (prefix ? name.len >= n : name.len == n) &&
+           strncasecmp(name.ptr, word, n) == 0;
 }
 
 static bool has_control(struct str s)

@@ -34,6 +34,7 @@ static void encode(struct buf *out, struct str s);
 static struct str conversation_of(const char *location);
 static bool is_call(const struct command *cmd);
 static void hash(EVP_MD_CTX *ctx, struct str s);
+static void hash_file(EVP_MD_CTX *ctx, const struct attachment *file);
 static void hash_pairs(EVP_MD_CTX *ctx, const struct pair *pairs, size_t n);
 
 int request_build(const struct command *cmd, const struct op *op, struct arena *a,
@@ -79,6 +80,8 @@ void request_digest(const struct command *cmd, const struct op *op, char out[33]
     hash(ctx, STR_NULL);
     if (cmd->body.ptr != NULL && EVP_DigestUpdate(ctx, cmd->body.ptr, cmd->body.len) != 1)
         abort();
+    for (size_t i = 0; i < cmd->n_attachments; i++)
+        hash_file(ctx, &cmd->attachments[i]);
     if (EVP_DigestFinal_ex(ctx, md, NULL) != 1)
         abort();
     EVP_MD_CTX_free(ctx);
@@ -164,6 +167,8 @@ static int build(const struct command *cmd, const struct op *op, struct str conv
     out->path = path.len > 0 ? arena_strndup(a, path.data, path.len) : "/";
     out->query = query.len > 0 ? arena_strndup(a, query.data, query.len) : NULL;
     out->body = cmd->body;
+    if (rc == 0 && form_is_wanted(cmd, out->row))
+        rc = request_fill_form(cmd, a, out, e);
     buf_fini(&path);
     buf_fini(&query);
     return rc;
@@ -343,6 +348,23 @@ static void encode(struct buf *out, struct str s)
     }
 }
 
+int request_fill_form(const struct command *cmd, struct arena *a, struct request *req,
+                      struct err *e)
+{
+    struct form *form = arena_zalloc(a, sizeof *form);
+
+    if (form_build(cmd, req->row, a, form, e) != 0)
+        return -1;
+    req->form = form;
+    req->body = STR_NULL;
+    return 0;
+}
+
+size_t request_body_len(const struct request *req)
+{
+    return req->form != NULL ? req->form->len : req->body.len;
+}
+
 struct str request_decode(struct str s, struct arena *a)
 {
     char *out = arena_alloc(a, s.len + 1);
@@ -383,6 +405,23 @@ static void hash(EVP_MD_CTX *ctx, struct str s)
 {
     if ((s.len > 0 && EVP_DigestUpdate(ctx, s.ptr, s.len) != 1) ||
         EVP_DigestUpdate(ctx, "", 1) != 1)
+        abort();
+}
+
+/* Of fixed length, and so without an end. */
+static void hash_file(EVP_MD_CTX *ctx, const struct attachment *file)
+{
+    unsigned char md[EVP_MAX_MD_SIZE];
+
+    hash(ctx, STR_NULL);
+    hash(ctx, file->filename);
+    hash(ctx, file->content_type);
+    hash(ctx, file->url.ptr != NULL ? STR_LIT("url") : STR_LIT("data"));
+    if (file->url.ptr != NULL)
+        hash(ctx, file->url);
+    else if (EVP_Digest(file->data.ptr, file->data.len, md, NULL, EVP_sha256(), NULL) !=
+                 1 ||
+             EVP_DigestUpdate(ctx, md, 32) != 1)
         abort();
 }
 

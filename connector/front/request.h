@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "codec/records/command.h"
 #include "front/catalogue.h"
+#include "front/form.h"
 
 struct request {
     const struct op *row; /* the operation; of `call` the row it matches; NULL: none */
@@ -14,6 +15,7 @@ struct request {
     const char *path;           /* encoded */
     const char *query;          /* encoded, or NULL */
     struct str body;            /* JSON text, the command's own bytes; ptr NULL: none */
+    const struct form *form;    /* the body instead; NULL: it is JSON */
     const char *content_type;   /* that `call` gave for its body; NULL: JSON */
     const char *const *headers; /* of `call`, without content-type */
     size_t n_headers;
@@ -33,10 +35,18 @@ int request_build(const struct command *cmd, const struct op *op, struct arena *
 int request_retarget(const struct command *cmd, const struct op *op, const char *location,
                      struct arena *a, struct request *out, struct err *e);
 
-/* First 16 bytes of SHA-256 over operation + params + body (contracts §1), hex: 32 chars
- * + NUL. The order of params does not count. Hashed: operation NUL, then per param by
- * name: name NUL value NUL, then NUL and the body; `call` puts method NUL path NUL, its
- * query pairs, NUL and its headers in the place of the params. */
+/* The files were fetched: the form gets its bytes. */
+int request_fill_form(const struct command *cmd, struct arena *a, struct request *req,
+                      struct err *e);
+/* Bytes of its body; of a form whose files are not fetched 0. */
+size_t request_body_len(const struct request *req);
+
+/* First 16 bytes of SHA-256 over operation + params + body + attachments (contracts §1),
+ * hex: 32 chars + NUL. The order of params does not count. Hashed: operation NUL, then
+ * per param by name: name NUL value NUL, then NUL and the body; `call` puts method NUL
+ * path NUL, its query pairs, NUL and its headers in the place of the params. Then per
+ * attachment: NUL filename NUL content_type NUL, and "url" NUL with the URL (not what it
+ * answers) or "data" NUL with the SHA-256 of the bytes. */
 void request_digest(const struct command *cmd, const struct op *op, char out[33]);
 
 /* For the check, so that both read a command alike. */

@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "net/http_head.h"
 #include "net/http_lines.h"
+#include "net/http_peer.h"
 
 enum {
     USER_TIMEOUT_MAX_MS = 20000,
@@ -43,6 +44,8 @@ struct place {
     struct curl_slist *headers;
     struct buf headers_text; /* what `headers` was built from, a line each */
     struct http_head_parser head;
+    bool fetches;                /* it is for calls to a `url` */
+    size_t piece, at;            /* of the call's pieces: what is sent next */
     bool too_large, ended_early; /* the latter: cancelled, or never handed to libcurl */
     char detail[CURL_ERROR_SIZE];
 };
@@ -55,7 +58,7 @@ struct http_client {
     int n_places;
     int in_multi,
         alive; /* handles in the multi handle; of those, the ones still at work */
-    struct place_list free;
+    struct place_list free, free_fetches;
     struct place_list ended; /* without libcurl's doing; reap tells their callers */
     char *base_path;         /* "" or "/prefix" */
     struct buf target;       /* scratch: path of the request being started */
@@ -87,6 +90,11 @@ void http_call_init(struct http_call *call)
 void http_call_fini(struct http_call *call)
 {
     buf_fini(&call->body_in);
+}
+
+static struct place_list *free_list(struct place *pl)
+{
+    return pl->fetches ? &pl->hc->free_fetches : &pl->hc->free;
 }
 
 static bool is_loopback(const char *host)
@@ -144,6 +152,7 @@ struct http_client *http_client_new(struct loop *lo, const struct http_client_op
     hc->loop = lo;
     hc->timer_due_ms = -1;
     TAILQ_INIT(&hc->free);
+    TAILQ_INIT(&hc->free_fetches);
     TAILQ_INIT(&hc->ended);
     buf_init(&hc->target, TARGET_MAX);
     buf_init(&hc->headers_text, HEADERS_MAX);
@@ -162,15 +171,16 @@ struct http_client *http_client_new(struct loop *lo, const struct http_client_op
     (void)curl_multi_setopt(hc->multi, CURLMOPT_SOCKETDATA, hc);
     (void)curl_multi_setopt(hc->multi, CURLMOPT_TIMERFUNCTION, on_timer);
     (void)curl_multi_setopt(hc->multi, CURLMOPT_TIMERDATA, hc);
-    (void)curl_multi_setopt(hc->multi, CURLMOPT_MAXCONNECTS, (long)o->places);
+    hc->n_places = o->places + o->fetch_places;
+    (void)curl_multi_setopt(hc->multi, CURLMOPT_MAXCONNECTS, (long)hc->n_places);
     (void)curl_multi_setopt(hc->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING);
-    hc->places = mem_array((size_t)o->places, sizeof(struct place));
-    hc->n_places = o->places;
-    for (i = 0; i < o->places; i++) {
+    hc->places = mem_array((size_t)hc->n_places, sizeof(struct place));
+    for (i = 0; i < hc->n_places; i++) {
         hc->places[i].hc = hc;
+        hc->places[i].fetches = i >= o->places;
         if (setup_place(&hc->places[i], o, e) != 0)
             goto out;
-        TAILQ_INSERT_TAIL(&hc->free, &hc->places[i], link);
+        TAILQ_INSERT_TAIL(free_list(&hc->places[i]), &hc->places[i], link);
     }
     rc = 0;
 out:
@@ -233,29 +243,21 @@ void http_client_turn(struct http_client *hc)
     (void)curl_multi_socket_action(hc->multi, CURL_SOCKET_TIMEOUT, 0, &hc->alive);
 }
 
-int http_url_check(const char *url, struct err *e)
-{
-    CURLU *u = curl_url();
-    char *scheme = NULL, *host = NULL;
-    int rc = 0;
-
-    if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK ||
-        curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-        curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
-        strcmp(scheme, "https") != 0)
-        rc = err_input(e, "page-link", "not an https URL");
-    curl_free(scheme);
-    curl_free(host);
-    curl_url_cleanup(u);
-    return rc;
-}
-
 /* ---- one request ---- */
 
 static int set_target(struct place *pl, const struct http_call *call)
 {
     struct buf *target = &pl->hc->target;
+    struct err e = ERR_INIT;
 
+    if (call->url != NULL) {
+        if (http_url_check_fetch(call->url, &e) != 0 ||
+            curl_url_set(pl->url, CURLUPART_URL, call->url, CURLU_PATH_AS_IS) !=
+                CURLUE_OK)
+            return -1;
+        (void)curl_easy_setopt(pl->easy, CURLOPT_CURLU, pl->url);
+        return 0;
+    }
     buf_reset(target);
     (void)buf_add_cstr(target, pl->hc->base_path);
     (void)buf_add_cstr(target, call->path);
@@ -298,14 +300,26 @@ static int set_headers(struct place *pl, const struct http_call *call)
     return 0;
 }
 
+static size_t body_len(const struct http_call *call)
+{
+    size_t len = call->body.len, i;
+
+    for (i = 0; i < call->n_pieces; i++)
+        len += call->pieces[i].len;
+    return len;
+}
+
 static void set_method(struct place *pl, const struct http_call *call)
 {
     if (http_lines_announce_body(call)) {
+        const char *whole = call->body.ptr != NULL ? call->body.ptr : "";
+
         (void)curl_easy_setopt(pl->easy, CURLOPT_POST, 1L);
         (void)curl_easy_setopt(pl->easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                               (curl_off_t)call->body.len);
+                               (curl_off_t)body_len(call));
+        /* Without fields libcurl asks on_read for them. */
         (void)curl_easy_setopt(pl->easy, CURLOPT_POSTFIELDS,
-                               call->body.ptr != NULL ? call->body.ptr : "");
+                               call->pieces != NULL ? NULL : whole);
     } else {
         (void)curl_easy_setopt(pl->easy, CURLOPT_HTTPGET, 1L);
     }
@@ -317,6 +331,7 @@ static void clear_answer(struct http_call *call)
 {
     call->end = HTTP_NOT_SENT;
     call->gate_opened = false;
+    call->peer_refused = false;
     call->why[0] = '\0';
     call->body_in.max = call->body_max;
     buf_reset(&call->body_in);
@@ -332,12 +347,14 @@ static void end_early(struct place *pl, const char *why)
 static int start(void *self, struct http_call *call)
 {
     struct http_client *hc = self;
-    struct place *pl = TAILQ_FIRST(&hc->free);
+    struct place *pl = TAILQ_FIRST(call->url != NULL ? &hc->free_fetches : &hc->free);
 
     if (pl == NULL)
         return -1;
-    TAILQ_REMOVE(&hc->free, pl, link);
+    TAILQ_REMOVE(free_list(pl), pl, link);
     pl->call = call;
+    pl->piece = 0;
+    pl->at = 0;
     pl->too_large = false;
     pl->ended_early = false;
     pl->detail[0] = '\0';
@@ -398,7 +415,7 @@ static void finish(struct place *pl, CURLcode code)
         (void)snprintf(call->why, sizeof(call->why), "no complete answer");
     pl->call = NULL;
     call->impl = NULL;
-    TAILQ_INSERT_HEAD(&pl->hc->free, pl, link);
+    TAILQ_INSERT_HEAD(free_list(pl), pl, link);
     call->done(call);
 }
 
@@ -431,6 +448,54 @@ static void reap(void *self)
 
 /* ---- what libcurl calls for a transfer ---- */
 
+static void refuse_peer(struct http_call *call, const char *addr, const char *what)
+{
+    call->peer_refused = true;
+    (void)snprintf(call->why, sizeof(call->why), "its address %s is %s", addr, what);
+}
+
+/* Before a connection is made. That is not enough: one that was made for another call may
+ * be used again, so on_gate looks too. */
+static curl_socket_t on_socket_wanted(void *arg, curlsocktype purpose,
+                                      struct curl_sockaddr *addr)
+{
+    struct place *pl = arg;
+    const char *what = http_peer_reserved(&addr->addr);
+    char text[INET6_ADDRSTRLEN];
+
+    (void)purpose;
+    if (pl->call->url != NULL && !pl->call->private_too && what != NULL) {
+        http_peer_print(&addr->addr, text, sizeof(text));
+        refuse_peer(pl->call, text, what);
+        return CURL_SOCKET_BAD;
+    }
+    return socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+}
+
+/* The pieces of a body, one after another. There is no way back: libcurl fails when it
+ * wants one, which would be its silent repeat (see on_gate). */
+static size_t on_read(char *out, size_t size, size_t n, void *arg)
+{
+    struct place *pl = arg;
+    const struct http_call *call = pl->call;
+    size_t room = size * n, done = 0;
+
+    while (pl->piece < call->n_pieces && done < room) {
+        const struct str *piece = &call->pieces[pl->piece];
+        size_t left = piece->len - pl->at, take = left < room - done ? left : room - done;
+
+        if (take > 0)
+            memcpy(out + done, piece->ptr + pl->at, take);
+        done += take;
+        pl->at += take;
+        if (pl->at == piece->len) {
+            pl->piece++;
+            pl->at = 0;
+        }
+    }
+    return done;
+}
+
 /* Once per attempt of libcurl to send. A second one for the same call is its silent
  * repeat of a request whose kept connection died, which may have been executed. */
 static int on_gate(void *arg, char *remote, char *local, int remote_port, int local_port)
@@ -438,7 +503,14 @@ static int on_gate(void *arg, char *remote, char *local, int remote_port, int lo
     struct place *pl = arg;
     struct http_call *call = pl->call;
 
-    (void)remote;
+    if (call->url != NULL && !call->private_too) {
+        const char *what = http_peer_text_reserved(remote);
+
+        if (what != NULL) {
+            refuse_peer(call, remote, what);
+            return CURL_PREREQFUNC_ABORT;
+        }
+    }
     (void)local;
     (void)remote_port;
     (void)local_port;
@@ -579,6 +651,10 @@ static int setup_place(struct place *pl, const struct http_client_options *o,
     (void)curl_easy_setopt(pl->easy, CURLOPT_HEADERDATA, pl);
     (void)curl_easy_setopt(pl->easy, CURLOPT_WRITEFUNCTION, on_body);
     (void)curl_easy_setopt(pl->easy, CURLOPT_WRITEDATA, pl);
+    (void)curl_easy_setopt(pl->easy, CURLOPT_READFUNCTION, on_read);
+    (void)curl_easy_setopt(pl->easy, CURLOPT_READDATA, pl);
+    (void)curl_easy_setopt(pl->easy, CURLOPT_OPENSOCKETFUNCTION, on_socket_wanted);
+    (void)curl_easy_setopt(pl->easy, CURLOPT_OPENSOCKETDATA, pl);
     (void)curl_easy_setopt(pl->easy, CURLOPT_SOCKOPTFUNCTION, on_open);
     (void)curl_easy_setopt(pl->easy, CURLOPT_SOCKOPTDATA, pl);
     (void)curl_easy_setopt(pl->easy, CURLOPT_CLOSESOCKETFUNCTION, on_close);
@@ -588,20 +664,23 @@ static int setup_place(struct place *pl, const struct http_client_options *o,
 
 static void setup_transport(struct place *pl, const struct http_client_options *o)
 {
-    bool plain = strncmp(o->url, "http:", 5) == 0;
+    const char *base = strncmp(o->url, "http:", 5) == 0 ? "http" : "https";
 
     (void)curl_easy_setopt(pl->easy, CURLOPT_NOSIGNAL, 1L);
     (void)curl_easy_setopt(pl->easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)curl_easy_setopt(pl->easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https");
+    (void)curl_easy_setopt(pl->easy, CURLOPT_PROTOCOLS_STR,
+                           pl->fetches ? "http,https" : base);
     (void)curl_easy_setopt(pl->easy, CURLOPT_FOLLOWLOCATION, 0L);
     (void)curl_easy_setopt(pl->easy, CURLOPT_PATH_AS_IS, 1L);
     (void)curl_easy_setopt(pl->easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    (void)curl_easy_setopt(pl->easy, CURLOPT_PROXY, o->proxy != NULL ? o->proxy : "");
+    /* Of a proxy's peer nobody could say what address it has. */
+    (void)curl_easy_setopt(pl->easy, CURLOPT_PROXY,
+                           o->proxy != NULL && !pl->fetches ? o->proxy : "");
     (void)curl_easy_setopt(pl->easy, CURLOPT_NOPROXY, "");
     /* The proxy's answer to CONNECT is not the head we wait for. */
     (void)curl_easy_setopt(pl->easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     (void)curl_easy_setopt(pl->easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-    if (o->ca_file != NULL)
+    if (o->ca_file != NULL && !pl->fetches)
         (void)curl_easy_setopt(pl->easy, CURLOPT_CAINFO, o->ca_file);
     if (o->user_agent != NULL)
         (void)curl_easy_setopt(pl->easy, CURLOPT_USERAGENT, o->user_agent);

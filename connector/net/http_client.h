@@ -54,7 +54,14 @@ struct http_call {
         *content_type; /* of the body; NULL: application/json when there is a body */
     const char *const *headers; /* further "Name: value" lines, n_headers of them */
     size_t n_headers;
-    struct str body; /* ptr NULL: none (a POST then sends Content-Length: 0) */
+    /* An absolute URL instead, on any host: path, query and authorization are not looked
+     * at. No redirect is followed, no proxy asked. */
+    const char *url;
+    bool private_too; /* the peer of `url` may have an address that is not public */
+    struct str body;  /* ptr NULL: none (a POST then sends Content-Length: 0) */
+    /* The body in n_pieces pieces, which are not put together; NULL: it is `body`. */
+    const struct str *pieces;
+    size_t n_pieces;
     int64_t timeout_ms;
     size_t body_max; /* ceiling of the answer's body */
     bool (*gate)(
@@ -67,8 +74,9 @@ struct http_call {
     struct http_head head;
     struct buf body_in; /* init by start(); http_call_fini frees */
     bool gate_opened;
-    char why[160]; /* for a person: what failed */
-    void *impl;    /* the client's own */
+    bool peer_refused; /* `url` leads to an address that is not public */
+    char why[160];     /* for a person: what failed */
+    void *impl;        /* the client's own */
 };
 
 void http_call_init(struct http_call *call);
@@ -92,7 +100,8 @@ struct http_client_options {
     const char *ca_file; /* NULL: system */
     const char *proxy;   /* NULL: none; the environment is ignored */
     int64_t connect_timeout_ms;
-    int places; /* calls at once */
+    int places;       /* calls at once */
+    int fetch_places; /* the same of calls to a `url`, which have their own */
     const char *user_agent;
 };
 
@@ -111,6 +120,9 @@ void http_client_turn(struct http_client *hc);
 /* A 301's target or a page link: does `url` name an https host we may read an id from?
  * Pure. */
 int http_url_check(const char *url, struct err *e);
+/* May a file be fetched from it: http or https, nothing in it that is read in two ways?
+ * -1: `e` says what is wrong, without the URL. Pure. */
+int http_url_check_fetch(const char *url, struct err *e);
 /* Parses an RFC 7231 date to unix ms; 0 when it is not one. */
 int64_t http_date_ms(const char *text);
 

@@ -39,7 +39,7 @@ static bool has_line_end(const char *s)
 
 bool http_lines_announce_body(const struct http_call *call)
 {
-    return call->body.ptr != NULL || call->method == HTTP_POST ||
+    return call->body.ptr != NULL || call->pieces != NULL || call->method == HTTP_POST ||
            call->method == HTTP_PUT || call->method == HTTP_PATCH;
 }
 
@@ -53,7 +53,7 @@ int http_lines_headers(const struct http_call *call, struct buf *text)
     buf_reset(text);
     if (call->authorization != NULL)
         add_header(text, "Authorization: ", call->authorization);
-    if (call->body.ptr != NULL)
+    if (call->body.ptr != NULL || call->pieces != NULL)
         add_header(text, "Content-Type: ",
                    call->content_type != NULL ? call->content_type : "application/json");
     else if (http_lines_announce_body(call))

@@ -249,10 +249,16 @@ class Rejected(stage.Play):
     def test_call_fields_without_call(self):
         self.rejects("invalid-command", ["method"], "list-tags", method="GET", path="/tags")
 
-    def test_attachments_are_not_here_yet(self):
-        self.rejects("attachment", [], "add-comment", {"conversation_id": "cnv_1"},
-                     {"body": "x"}, attachments=[{"filename": "a", "content_type": None,
-                                                  "data": b"x", "url": None}])
+    def test_files_that_do_not_go_with_the_operation(self):
+        file = {"filename": "a", "content_type": None, "data": b"x", "url": None}
+        self.rejects("attachment", ["list-tags takes no files"], "list-tags",
+                     attachments=[file])
+        self.rejects("attachment", ["attachments.url.allowed is not set"], "add-comment",
+                     {"conversation_id": "cnv_1"}, {"body": "x"},
+                     attachments=[{**file, "data": None, "url": "https://a.example/b"}])
+        self.rejects("attachment", ["needs a file"], "add-call-recording",
+                     {"channel_id": "cha_1", "external_call_id": "1"},
+                     {"recording_type": "call"})
 
     def test_command_id_too_long(self):
         place = self.stage.send(avro.command("list-tags", command_id="x" * 256))

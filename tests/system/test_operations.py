@@ -2,21 +2,28 @@
 Front gets is what the catalogue says, and every answer comes back as a result.
 
 The expected request is worked out here, from schemas/catalogue.json, by other code than the
-connector's. add-call-recording needs a file and is shown by its dry run."""
+connector's. The one that needs a file has one; files with the others: test_attachments.py."""
 
+import base64
 import json
+import pathlib
 import unittest
 import urllib.parse
 
 import avro
 import front as scripted
+import multipart
 import stage
 
-NEEDS_A_FILE = "add-call-recording"
+FILE = {"filename": "call.mp3", "content_type": "audio/mpeg", "data": b"\xff\xfbsound", "url": None}
 
 
 def operations():
-    return [o for o in avro.catalogue()["operations"] if o["name"] != NEEDS_A_FILE]
+    return avro.catalogue()["operations"]
+
+
+def files_of(op):
+    return [FILE] if op["file_required"] else []
 
 
 # --- the arguments: an operation's examples, all or only what must be there ---
@@ -68,7 +75,7 @@ def as_generic(op, full, command_id):
     body = body_of(op, full)
     return avro.command(op["name"], generic_params(op, full),
                         body if op["body"] and (body or op["body_required"]) else None,
-                        command_id=command_id)
+                        command_id=command_id, attachments=files_of(op))
 
 
 def as_json(op, full, command_id):
@@ -80,6 +87,8 @@ def as_json(op, full, command_id):
     body = body_of(op, full)
     if op["body"] and (body or op["body_required"]):
         record["body"] = body
+    record["attachments"] = [{**f, "data": base64.b64encode(f["data"]).decode()}
+                             for f in files_of(op)]
     return json.dumps(record).encode()
 
 
@@ -105,6 +114,8 @@ def typed_param(p):
 def as_typed(op, full, command_id):
     fields = {p["name"]: typed_param(p) for p in chosen_params(op, full)}
     fields.update({f["name"]: typed_value(f, full) for f in chosen_fields(op, full)})
+    if op["file_required"]:
+        fields[op["file_field"]] = FILE
     return avro.typed(op["name"], command_id=command_id, **fields)
 
 
@@ -159,7 +170,14 @@ def expected(op, full):
 
 def got(request):
     auth = "channel" if request.headers["authorization"].count(".") == 2 else "token"
-    return auth, canonical(request.method, request.path, request.params(), request.json())
+    return auth, canonical(request.method, request.path, request.params(), body_got(request))
+
+
+def body_got(request):
+    """Of a form its fields; this one has texts only, and its file is looked at elsewhere."""
+    if not multipart.is_form(request):
+        return request.json()
+    return {p.name: p.data.decode() for p in multipart.parts(request) if p.filename is None}
 
 
 def answer_of(op):
@@ -214,7 +232,11 @@ class Operations:
             self.assertEqual((claims["iss"], claims["sub"]), (stage.APP_UID, channel))
         else:
             self.assertEqual(token, stage.TOKEN)
-        if request.body:
+        if op["file_required"]:
+            self.assertEqual([p for p in multipart.parts(request) if p.filename is not None],
+                             [multipart.Part(op["file_field"], FILE["filename"],
+                                             FILE["content_type"], FILE["data"])])
+        elif request.body:
             self.assertEqual(request.headers["content-type"].partition(";")[0],
                              "application/json")
 
@@ -253,18 +275,22 @@ class Json(Operations, stage.Play):
         return as_json(op, full, command_id)
 
 
-class FileOperation(unittest.TestCase):
-    def test_add_call_recording_by_its_dry_run(self):
-        done = stage.run("send", NEEDS_A_FILE, "channel_id=cha_1z", "external_call_id=call-1",
-                         "recording_type=call", "--dry-run",
+class DryRun(unittest.TestCase):
+    def test_a_form_is_shown_without_its_files(self):
+        done = stage.run("send", "add-call-recording", "channel_id=cha_1z",
+                         "external_call_id=call-1", "recording_type=call",
+                         "--attach", f"{__file__};type=audio/mpeg", "--dry-run",
                          "-X", f"front.token={stage.TOKEN}",
                          "-X", "kafka.bootstrap.servers=127.0.0.1:1")
         self.assertEqual(done.returncode, 0, done.stderr)
         shown = json.loads(done.stdout)
-        self.assertEqual((shown["method"], shown["body"], shown["class"]),
-                         ("POST", {"recording_type": "call"}, "D"))
+        self.assertEqual((shown["method"], shown["body"], shown["class"]), ("POST", None, "D"))
+        self.assertEqual(shown["parts"], [
+            {"name": "recording_type", "value": "call"},
+            {"name": "attachments", "filename": pathlib.Path(__file__).name,
+             "content_type": "audio/mpeg", "bytes": pathlib.Path(__file__).stat().st_size}])
         self.assertTrue(shown["url"].endswith("/channels/cha_1z/calls/call-1/recording"))
-        self.assertEqual(shown["headers"]["content-type"], "multipart/form-data")
+        self.assertTrue(shown["headers"]["content-type"].startswith("multipart/form-data; "))
 
 
 class Special(stage.Play):

@@ -223,7 +223,7 @@ void lose(struct play *p, enum http_end end, int status)
 void open_gate(struct http_call *call)
 {
     if (!call->gate_opened)
-        call->gate_opened = call->gate(call);
+        call->gate_opened = call->gate == NULL || call->gate(call);
 }
 
 static bool end_call(struct play *p, enum http_end end, int status, const char *body)
@@ -317,6 +317,7 @@ struct play *play_new(void)
                                          .max_in_flight = 8,
                                          .timeout_ms = 30000,
                                          .max_response_bytes = 2 << 20,
+                                         .attachments_max_bytes = 1000000,
                                          .retry_max_attempts = 8,
                                          .retry_max_ms = 900000,
                                          .retry_backoff_ms = 1,

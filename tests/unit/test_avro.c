@@ -385,6 +385,66 @@ static void mutated_bytes_never_get_past_the_walk_broken(void **state)
     schemas_free(ss);
 }
 
+/* In arrays and maps, in blocks that say their size, empty ones, and values beside them:
+ * all of it is read, and bytes stand where they stood. */
+static void bytes_stay_in_their_datum(void **state)
+{
+    static const char schema[] = RECORD(
+        "r",
+        FIELD("a", "{\"type\":\"array\",\"items\":\"bytes\"}") "," FIELD(
+            "s",
+            "\"string\"") "," FIELD("m",
+                                    "{\"type\":\"map\",\"values\":[\"null\","
+                                    "\"bytes\"]}") "," FIELD("b",
+                                                             "\"bytes\"") "," FIELD("n",
+                                                                                    "\"lo"
+                                                                                    "ng"
+                                                                                    "\""));
+    /* a: a block of 2 with its size (6), one of 1; s; m: "k"; b; n */
+    static const char bytes[] = "\x03\x0c\x04xy\x04zz\x02\x00\x00"
+                                "\x06str"
+                                "\x02\x02k\x02\x06\x00\xff\x01\x00"
+                                "\x00"
+                                "\x54";
+    struct schemas *ss = store(schema);
+    const struct schema *sc = schemas_by_fingerprint(ss, fingerprint_of(schema));
+    struct str datum = BYTES(bytes), got;
+    struct err e = ERR_INIT;
+    struct cell rec, c, item;
+    size_t hint = 0;
+    int64_t n;
+
+    (void)state;
+    if (avro_decode(ss, sc, datum, &rec, &e) != 0)
+        fail_msg("%s", e.text);
+    assert_true(cell_field(&rec, "a", &hint, &c));
+    assert_int_equal(cell_size(&c), 3);
+    static const struct {
+        size_t at, len;
+    } wanted[] = {{3, 2}, {6, 2}, {10, 0}};
+    for (size_t i = 0; i < COUNT(wanted); i++) {
+        assert_true(cell_at(&c, i, &item, NULL));
+        assert_int_equal(cell_peek_bytes(&item, &got), 0);
+        assert_ptr_equal(got.ptr, datum.ptr + wanted[i].at);
+        assert_int_equal(got.len, wanted[i].len);
+    }
+    assert_true(cell_field(&rec, "s", &hint, &c));
+    assert_int_equal(cell_peek(&c, &got), 0);
+    assert_true(str_is(got, "str"));
+    assert_true(cell_field(&rec, "m", &hint, &c));
+    assert_true(cell_at(&c, 0, &item, NULL));
+    assert_int_equal(cell_peek_bytes(&item, &got), 0);
+    assert_int_equal(got.len, 3);
+    assert_memory_equal(got.ptr, "\0\xff\1", 3);
+    assert_true(cell_field(&rec, "b", &hint, &c));
+    assert_int_equal(cell_peek_bytes(&c, &got), 0);
+    assert_int_equal(got.len, 0);
+    assert_true(cell_field(&rec, "n", &hint, &c));
+    assert_int_equal(cell_long(&c, &n), 0);
+    assert_int_equal(n, 42);
+    schemas_free(ss);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +456,7 @@ int main(void)
         cmocka_unit_test(the_walk_gives_the_reason),
         cmocka_unit_test(a_depth_bomb_stops_at_the_limit),
         cmocka_unit_test(errors_name_the_field),
+        cmocka_unit_test(bytes_stay_in_their_datum),
         cmocka_unit_test(a_full_buffer_is_left_as_it_was),
         cmocka_unit_test(mutated_bytes_never_get_past_the_walk_broken),
     };

@@ -26,8 +26,8 @@ static const char *value_of_type(unsigned types)
            : types & JSON_IS_INTEGER ? "1"
            : types & JSON_IS_NUMBER  ? "1.5"
            : types & JSON_IS_BOOLEAN ? "true"
-           : types & JSON_IS_ARRAY   ? "[]"
-                                     : "{}";
+           : types & JSON_IS_ARRAY   ? "[1]"
+                                     : "{\"a\": 1}";
 }
 
 /* A value of a type that is not among `types`; NULL: all are. */
@@ -131,6 +131,8 @@ static void passes(const struct command *cmd)
         fail_msg("%.*s: %s: %s", STR_ARG(cmd->operation), e.reason, e.text);
 }
 
+static struct attachment one_file = {.filename = STR_LIT("a"), .data = STR_LIT("x")};
+
 static void every_operation_passes_with_least_and_with_all(void **state)
 {
     (void)state;
@@ -144,9 +146,10 @@ static void every_operation_passes_with_least_and_with_all(void **state)
             if (op->file_required) {
                 refused(&s.cmd, "attachment", "needs a file");
                 files++;
-            } else {
-                passes(&s.cmd);
+                s.cmd.attachments = &one_file;
+                s.cmd.n_attachments = 1;
             }
+            passes(&s.cmd);
             buf_fini(&s.body);
         }
     assert_int_equal(files, 2); /* add-call-recording */
@@ -296,12 +299,45 @@ static void every_operation_refuses_what_it_does_not_have(void **state)
             s.cmd.body = lit("[]");
             refused(&s.cmd, "invalid-command", "body");
         }
-        struct attachment file = {.filename = lit("a"), .data = lit("x")};
-        s.cmd.attachments = &file;
+        s.cmd.body = s.body.len > 0 ? buf_str(&s.body) : STR_NULL;
+        s.cmd.attachments = &one_file;
         s.cmd.n_attachments = 1;
-        refused(&s.cmd, "attachment", "not supported yet");
+        if (op->file_field == NULL)
+            refused(&s.cmd, "attachment", op->name);
+        else
+            passes(&s.cmd);
         buf_fini(&s.body);
     }
+}
+
+/* Arrays take many, the others one. */
+static void every_file_field_takes_as_many_as_it_says(void **state)
+{
+    (void)state;
+    size_t many = 0, one = 0;
+
+    for (size_t i = 0; i < catalogue_table_n; i++) {
+        const struct op *op = &catalogue_table[i];
+        struct attachment files[] = {one_file, one_file};
+        struct sample s;
+        if (op->file_field == NULL)
+            continue;
+        bool single = strcmp(op->file_field, "avatar") == 0 || op->file_required;
+        sample(&s, op, false, NULL, NULL, NULL);
+        s.cmd.attachments = files;
+        s.cmd.n_attachments = 2;
+        if (single)
+            refused(&s.cmd, "attachment", "one file");
+        else
+            passes(&s.cmd);
+        one += single;
+        many += !single;
+        s.cmd.n_attachments = 1;
+        passes(&s.cmd);
+        buf_fini(&s.body);
+    }
+    assert_int_equal(one, 5);
+    assert_int_equal(many, 15);
 }
 
 static void every_path_value_stays_one_segment(void **state)
@@ -711,22 +747,6 @@ static void query_and_body_of_call(void **state)
     refused(&cmd, "invalid-command", "body");
 }
 
-static void call_takes_no_files(void **state)
-{
-    (void)state;
-    struct attachment file = {.filename = lit("a"), .data = lit("x")};
-    struct command cmd = {.operation = lit("call"),
-                          .method = lit("POST"),
-                          .path = lit("/channels/cha_1/calls/1/recording")};
-
-    refused(&cmd, "attachment", "add-call-recording");
-    cmd.path = lit("/conversations/cnv_1/comments");
-    passes(&cmd);
-    cmd.attachments = &file;
-    cmd.n_attachments = 1;
-    refused(&cmd, "attachment", "not supported yet");
-}
-
 static void aliases_are_resolved_and_call_has_no_row(void **state)
 {
     (void)state;
@@ -758,6 +778,7 @@ int main(void)
         cmocka_unit_test(every_body_field_has_its_type_and_may_be_null),
         cmocka_unit_test(every_file_field_is_absent_or_empty),
         cmocka_unit_test(every_operation_refuses_what_it_does_not_have),
+        cmocka_unit_test(every_file_field_takes_as_many_as_it_says),
         cmocka_unit_test(every_path_value_stays_one_segment),
         cmocka_unit_test(the_nearest_is_named),
         cmocka_unit_test(params_of_lists),
@@ -770,7 +791,6 @@ int main(void)
         cmocka_unit_test(headers_of_call),
         cmocka_unit_test(sizes_of_call_have_ceilings),
         cmocka_unit_test(query_and_body_of_call),
-        cmocka_unit_test(call_takes_no_files),
         cmocka_unit_test(aliases_are_resolved_and_call_has_no_row),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

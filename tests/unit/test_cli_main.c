@@ -279,7 +279,12 @@ static void every_example_passes_the_check(void **state)
             words[at++] = "--body";
             words[at++] = body_text;
         }
+        if (json_object_get(example, "attachments")) {
+            words[at++] = "--attach";
+            words[at++] = "Makefile;type=audio/mpeg"; /* any file */
+        }
         call = run(words);
+        assert_null(strstr(call.err, "note:"));
         if (call.code != EXIT_DONE)
             fail_msg("%s: %s", op->name, call.err);
         assert_has(call.out, http_method_names[op->method]);
@@ -295,17 +300,17 @@ static void check_offline_says_all(void **state)
 {
     struct call call =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "attachments.max.bytes=100000", "check", "--offline", "--json");
+            "-X", "schemas.register=true", "check", "--offline", "--json");
     struct call strict =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "attachments.max.bytes=100000", "check", "--offline", "--strict");
+            "-X", "schemas.register=true", "check", "--offline", "--strict");
     char *rest = call.out;
     size_t lines = 0;
 
     (void)state;
     assert_int_equal(call.code, EXIT_DONE);
     assert_int_equal(strict.code, EXIT_USAGE);
-    assert_has(strict.out, "warn settings attachments.max.bytes: has no effect yet");
+    assert_has(strict.out, "warn settings schemas.register: has no effect yet");
     assert_has(strict.out, "skip token");
     assert_null(strstr(strict.out, "secret-token"));
     while (*rest) {

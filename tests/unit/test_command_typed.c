@@ -400,6 +400,35 @@ static void add_sample(struct arena *a, struct command *cmd, json_t *body,
     }
 }
 
+/* They stand in the record's bytes, not in a copy. */
+static void check_files(const struct fixture *f, const struct op *op,
+                        const struct command *sent)
+{
+    size_t i;
+
+    assert_int_equal(f->cmd.n_attachments, sent->n_attachments);
+    for (i = 0; i < sent->n_attachments; i++) {
+        const struct attachment *want = &sent->attachments[i];
+        const struct attachment *got = &f->cmd.attachments[i];
+
+        assert_string_equal(got->field, op->file_field);
+        assert_true(str_eq(got->filename, want->filename));
+        assert_true(str_eq(got->content_type, want->content_type));
+        assert_true(str_eq(got->data, want->data));
+        assert_true(str_eq(got->url, want->url));
+        if (got->data.ptr != NULL)
+            assert_true(got->data.ptr >= f->bytes.data &&
+                        got->data.ptr <= f->bytes.data + f->bytes.len);
+    }
+}
+
+static struct attachment two_files[] = {
+    {.filename = STR_LIT("a"), .data = STR_LIT("\0\xff bytes")},
+    {.filename = STR_LIT("b"),
+     .content_type = STR_LIT("image/png"),
+     .url = STR_LIT("https://h/b")},
+};
+
 static void check_operation(struct fixture *f, const struct op *op)
 {
     struct command cmd = {.command_id = STR_LIT("c"), .operation = str_of(op->name)};
@@ -408,6 +437,10 @@ static void check_operation(struct fixture *f, const struct op *op)
     size_t i;
 
     cmd.params = arena_zalloc(&f->a, (op->record->n_fields + 1) * sizeof(*cmd.params));
+    cmd.attachments = two_files;
+    cmd.n_attachments = op->file_field == NULL                                       ? 0
+                        : strcmp(op->file_field, "avatar") == 0 || op->file_required ? 1
+                                                                                     : 2;
     for (i = 0; i < op->record->n_fields; i++)
         add_sample(&f->a, &cmd, body, &op->record->fields[i]);
     text = json_dumps(body, JSON_COMPACT);
@@ -421,6 +454,7 @@ static void check_operation(struct fixture *f, const struct op *op)
     assert_text(f->cmd.operation, op->name);
     assert_text(f->cmd.command_id, "c");
     assert_pairs(f->cmd.params, f->cmd.n_params, cmd.params, cmd.n_params);
+    check_files(f, op, &cmd);
     assert_int_equal(f->cmd.body.ptr != NULL, cmd.body.ptr != NULL);
     if (cmd.body.ptr != NULL) {
         got = json_parse(f->cmd.body, true, &f->e);
@@ -442,6 +476,38 @@ static void every_operation_goes_through_its_record(void **state)
     for (i = 0; i < catalogue_table_n; i++) {
         check_operation(&f, &catalogue_table[i]);
         arena_reset(&f.a);
+    }
+    end(&f);
+}
+
+static void files_go_where_the_record_has_a_place(void **state)
+{
+    struct command cmd = {.operation = STR_LIT("create-conversation"),
+                          .attachments = two_files,
+                          .n_attachments = 2};
+    static const struct {
+        const char *operation, *text;
+    } rows[] = {{"create-contact", "takes one file, not 2"},
+                {"list-tags", "takes no files"}};
+    struct fixture f;
+    size_t i;
+
+    (void)state;
+    begin(&f, NULL);
+    /* Into an object that is not given: it is there then. */
+    assert_int_equal(command_encode_typed(f.ss, op_xget("create-conversation")->record,
+                                          &cmd, &f.bytes, &f.e),
+                     0);
+    assert_int_equal(decode(&f), 0);
+    check_files(&f, op_xget("create-conversation"), &cmd);
+    assert_text(f.cmd.body, "{\"comment\":{}}");
+    for (i = 0; i < COUNT(rows); i++) {
+        cmd.operation = str_of(rows[i].operation);
+        assert_int_equal(command_encode_typed(f.ss, op_xget(rows[i].operation)->record,
+                                              &cmd, &f.bytes, &f.e),
+                         -1);
+        assert_string_equal(f.e.reason, "attachment");
+        assert_non_null(strstr(f.e.text, rows[i].text));
     }
     end(&f);
 }
@@ -505,6 +571,7 @@ int main(void)
         cmocka_unit_test(set_null_names_absent_body_fields),
         cmocka_unit_test(body_values_follow_the_shape),
         cmocka_unit_test(every_operation_goes_through_its_record),
+        cmocka_unit_test(files_go_where_the_record_has_a_place),
         cmocka_unit_test(what_does_not_fit_the_record_is_named),
         cmocka_unit_test(mutated_typed_commands_are_survived),
     };

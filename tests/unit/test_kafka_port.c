@@ -29,7 +29,7 @@ struct stage {
     struct kafka *kafka;
     struct kafka_port port;
     struct kafka_options options;
-    struct setting_pair settings[1];
+    struct setting_pair settings[2];
 
     int64_t assignment;
     struct kafka_partition parts[PARTITIONS];
@@ -47,6 +47,8 @@ static const char *const output_topics[] = {"results"};
 static int stage_up(void **state)
 {
     static char timeout_key[] = "session.timeout.ms", timeout[] = "6000";
+    /* The mock takes records of any size: what is too large is so to the producer. */
+    static char size_key[] = "message.max.bytes", size[] = "1000000";
     struct stage *st = mem_zalloc(sizeof(*st));
     struct err e = ERR_INIT;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
@@ -61,9 +63,11 @@ static int stage_up(void **state)
     assert_int_equal(rd_kafka_mock_topic_create(st->mock, "commands", PARTITIONS, 1), 0);
     assert_int_equal(rd_kafka_mock_topic_create(st->mock, "results", PARTITIONS, 1), 0);
     st->settings[0] = (struct setting_pair){timeout_key, timeout, "test"};
+    st->settings[1] = (struct setting_pair){size_key, size, "test"};
     st->options = (struct kafka_options){
         .bootstrap = rd_kafka_mock_cluster_bootstraps(st->mock),
         .consumer = {st->settings, 1},
+        .producer = {st->settings + 1, 1},
         .group_id = "g",
         .instance_id = "i",
         .topics = command_topics,

@@ -53,7 +53,8 @@ int decode_attachment(struct decode *d, const struct cell *c, const char *field,
     if (read_text(d, c, "filename", &hint, &out->filename) != 0 ||
         read_text(d, c, "content_type", &hint, &out->content_type) != 0)
         return -1;
-    if (cell_field(c, "data", &hint, &data) && cell_bytes(&data, d->a, &out->data) != 0)
+    if (cell_field(c, "data", &hint, &data) &&
+        cell_bytes_in_place(&data, d->a, &out->data) != 0)
         return decode_mistyped(d, "data", "bytes");
     if (read_text(d, c, "url", &hint, &out->url) != 0)
         return -1;

@@ -1,9 +1,9 @@
 /* Commands out as a typed record, for `send --typed` and tests: params and top-level body
- * fields are put where the operation's shapes say; a body field that is null goes into
- * set_null.
+ * fields are put where the operation's shapes say, attachments into its file field; a
+ * body field that is null goes into set_null.
  *
- * Owns nothing. Invariant: every field of the record is set, every param and body field
- * was used. */
+ * Owns nothing. Invariant: every field of the record is set, every param, body field and
+ * attachment was used. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,6 +17,7 @@ struct encode {
     const struct typed_record *type;
     const struct command *cmd;
     json_t *body; /* NULL: none */
+    bool files_put;
     struct err *e;
 };
 
@@ -227,10 +228,88 @@ static int put_array(struct encode *en, const struct cell *c, const struct shape
     return 0;
 }
 
+static int put_file_text(const struct cell *rec, const char *name, struct str s,
+                         bool bytes)
+{
+    size_t hint = 0;
+    struct cell c;
+
+    if (!cell_place(rec, name, &hint, &c))
+        return -1;
+    if (s.ptr == NULL)
+        return cell_set_null(&c);
+    return bytes ? cell_set_bytes(&c, s) : cell_set_string(&c, s);
+}
+
+static int put_file(struct encode *en, const struct cell *c, const struct shape *sh,
+                    const struct attachment *file)
+{
+    struct cell rec;
+
+    if (cell_enter(c, AVRO_RECORD, &rec) != 0 ||
+        put_file_text(&rec, "filename", file->filename, false) != 0 ||
+        put_file_text(&rec, "content_type", file->content_type, false) != 0 ||
+        put_file_text(&rec, "data", file->data, true) != 0 ||
+        put_file_text(&rec, "url", file->url, false) != 0)
+        return refuse(en, sh->name, "does not fit the operation's schema");
+    return 0;
+}
+
+static int put_files(struct encode *en, const struct cell *c, const struct shape *sh)
+{
+    const struct command *cmd = en->cmd;
+    struct cell list, item;
+    size_t i;
+
+    en->files_put = true;
+    if (!sh->array && cmd->n_attachments > 1)
+        return err_input(en->e, "attachment", "%s takes one file, not %zu",
+                         en->type->operation, cmd->n_attachments);
+    if (!sh->array)
+        return put_file(en, c, sh, &cmd->attachments[0]);
+    if (fits(en, cell_enter(c, AVRO_ARRAY, &list), sh) != 0)
+        return -1;
+    for (i = 0; i < cmd->n_attachments; i++) {
+        cell_append(&list, &item);
+        if (put_file(en, &item, sh, &cmd->attachments[i]) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Is the file field this one, or inside it? */
+static bool holds_files(const struct shape *sh)
+{
+    size_t i;
+
+    if (sh->type == SHAPE_FILE)
+        return true;
+    for (i = 0; sh->type == SHAPE_OBJECT && !sh->array && i < sh->n_fields; i++)
+        if (holds_files(&sh->fields[i]))
+            return true;
+    return false;
+}
+
+/* An object that is not given is there all the same when a file goes into it. */
+static int put_object_of_files(struct encode *en, const struct cell *c,
+                               const struct shape *sh)
+{
+    json_t *nothing = json_object();
+    int rc = put_object(en, c, sh, nothing);
+
+    json_decref(nothing);
+    return rc;
+}
+
 /* value NULL: the field is not given. */
 static int put_value(struct encode *en, const struct cell *c, const struct shape *sh,
                      const json_t *value)
 {
+    bool nothing = value == NULL || (json_is_array(value) && json_array_size(value) == 0);
+
+    if (nothing && en->cmd->n_attachments > 0 && holds_files(sh))
+        return sh->type == SHAPE_FILE ? put_files(en, c, sh)
+                                      : put_object_of_files(en, c, sh);
     if (value == NULL)
         return cell_set_null(c) == 0 ? 0 : refuse(en, sh->name, "is missing");
     return sh->array ? put_array(en, c, sh, value) : put_one(en, c, sh, value);
@@ -450,6 +529,13 @@ static int read_body(struct encode *en)
     return json_is_object(en->body) ? 0 : refuse(en, "body", "must be a JSON object");
 }
 
+static int check_files(struct encode *en)
+{
+    return en->cmd->n_attachments == 0 || en->files_put
+               ? 0
+               : err_input(en->e, "attachment", "%s takes no files", en->type->operation);
+}
+
 int command_encode_typed(struct schemas *ss, const struct typed_record *rec,
                          const struct command *cmd, struct buf *out, struct err *e)
 {
@@ -458,11 +544,10 @@ int command_encode_typed(struct schemas *ss, const struct typed_record *rec,
     struct cell root;
     int rc = -1;
 
-    if (cmd->n_attachments > 0)
-        return err_input(e, "attachment", "attachments go with a generic command only");
     arena_init(&en.a, 0);
     avro_begin(sc, &root);
-    if (read_body(&en) == 0 && check_names(&en) == 0 && put_fields(&en, &root) == 0) {
+    if (read_body(&en) == 0 && check_names(&en) == 0 && put_fields(&en, &root) == 0 &&
+        check_files(&en) == 0) {
         rc = avro_encode(ss, sc, out);
         if (rc != 0)
             (void)err_input(e, "TooLarge", "the command is too large");
