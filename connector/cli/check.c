@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/json_out.h"
 #include "cli/launch.h"
+#include "cli/check_registry.h"
 #include "cli/preflight.h"
 #include "codec/json.h"
 #include "front/auth.h"
@@ -127,14 +128,15 @@ static void check_later(struct check *ck)
 
 static void check_all(struct check *ck, bool offline)
 {
-    static const char *const online[] = {"kafka", "topic", "lists", "transactions",
-                                         "token"};
+    static const char *const online[] = {"kafka",        "topic", "lists",
+                                         "transactions", "token", "registry"};
 
     check_schemas(ck);
     check_webhooks(ck);
     if (!offline) {
         check_kafka(ck);
         check_token(ck);
+        check_registry(&ck->p);
         return;
     }
     for (size_t i = 0; i < sizeof(online) / sizeof(online[0]); i++)

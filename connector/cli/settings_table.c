@@ -21,7 +21,6 @@ static const char *const level_names[] = {"error", "warn", "info", "debug", NULL
 static const char *const log_format_names[] = {"text", "json", NULL};
 
 static const char later_attachments[] = "commands with attachments are rejected";
-static const char later_registry[] = "schema registries are not used yet";
 
 /* key, type, default, unit, min, max, choices, importance, offset, section, help, later
  */
@@ -213,21 +212,20 @@ const struct setting_row settings_rows[] = {
 
     {"schemas.registry.url", SETTING_LIST, NULL, NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(schemas_registry_url), "Schemas",
-     "Schema registry; several for fail-over. None: single-object encoding.",
-     later_registry},
+     "Schema registry; several for fail-over. None: single-object encoding.", NULL},
     {"schemas.registry.username", SETTING_TEXT, NULL, NULL, 0, 0, NULL, IMPORTANCE_LOW,
-     AT(schemas_registry_username), "Schemas", "User of the registry.", later_registry},
+     AT(schemas_registry_username), "Schemas", "User of the registry.", NULL},
     {"schemas.registry.password", SETTING_SECRET, NULL, NULL, 0, 0, NULL, IMPORTANCE_LOW,
-     AT(schemas_registry_password), "Schemas", "Its password.", later_registry},
+     AT(schemas_registry_password), "Schemas", "Its password.", NULL},
     {"schemas.registry.ca.file", SETTING_TEXT, NULL, NULL, 0, 0, NULL, IMPORTANCE_LOW,
      AT(schemas_registry_ca_file), "Schemas", "PEM file to trust; none: the system's.",
-     later_registry},
+     NULL},
     {"schemas.register", SETTING_BOOL, "false", NULL, 0, 0, NULL, IMPORTANCE_MEDIUM,
      AT(schemas_register), "Schemas",
-     "Register our schemas when the registry lacks them.", later_registry},
+     "Register our schemas when the registry lacks them.", NULL},
     {"schemas.subject.strategy", SETTING_CHOICE, "topic", NULL, 0, 0, subject_names,
      IMPORTANCE_LOW, AT(schemas_subject_strategy), "Schemas", "How subjects are named.",
-     later_registry},
+     NULL},
     {"schemas.dir", SETTING_TEXT, NULL, NULL, 0, 0, NULL, IMPORTANCE_LOW, AT(schemas_dir),
      "Schemas", "Folder with further .avsc files: writers' schemas that are not ours.",
      NULL},

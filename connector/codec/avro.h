@@ -65,8 +65,8 @@ struct schemas {
     struct schema *table;          /* one per row of schemas_table */
     struct schema *by_fingerprint; /* the table's and those of schemas.dir */
     struct schema *by_name;        /* the table's */
-    struct schema *writers;        /* came from a registry, and are known by its ids only */
-    struct registry *registry;     /* borrowed; NULL: there is none */
+    struct schema *writers;    /* came from a registry, and are known by its ids only */
+    struct registry *registry; /* borrowed; NULL: there is none */
     avro_reader_t reader;
     avro_writer_t writer;
     struct buf scratch; /* for whoever builds a text during one call: schemas_scratch */

@@ -476,7 +476,10 @@ static void missing(struct ask *ask, int64_t for_ms, const char *why)
     ask->at_ms = now_of(ask->rg) + for_ms;
     move(ask, ASK_MISSING);
     ask->rg->news++;
-    log_warn("registry.missing", "%s", why);
+    if (ask->subject != NULL)
+        log_warn("registry.missing", "%s", why);
+    else /* each record that has it is a dead letter that says so */
+        log_debug("registry.missing", "%s", why);
 }
 
 /* ---- what people see ---- */
@@ -501,11 +504,10 @@ void registry_status(const struct registry *rg, struct buf *out)
             counts[i]++;
     (void)buf_add_cstr(out, "{\"url\":");
     (void)json_quote(out, str_of(rg->o.urls[rg->url]));
-    (void)buf_printf(out,
-                     ",\"up\":%s,\"known\":%zu,\"asked\":%zu,\"missing\":%zu,\"why\":",
-                     rg->in_trouble ? "false" : "true", counts[ASK_KNOWN],
-                     counts[ASK_DUE] + counts[ASK_RUNNING] + counts[ASK_WAITING],
-                     counts[ASK_MISSING]);
+    (void)buf_printf(
+        out, ",\"up\":%s,\"known\":%zu,\"asked\":%zu,\"missing\":%zu,\"why\":",
+        rg->in_trouble ? "false" : "true", counts[ASK_KNOWN],
+        counts[ASK_DUE] + counts[ASK_RUNNING] + counts[ASK_WAITING], counts[ASK_MISSING]);
     (void)json_quote(out, str_of(rg->in_trouble ? rg->trouble : ""));
     (void)buf_add_char(out, '}');
 }

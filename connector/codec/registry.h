@@ -51,7 +51,8 @@ enum registry_answer registry_output(struct registry *rg, const struct schema *s
 char *registry_subject(enum registry_subjects subjects, const char *topic,
                        const char *full_name);
 
-void registry_turn(struct registry *rg); /* once a turn: takes answers, asks what is due */
+void registry_turn(
+    struct registry *rg); /* once a turn: takes answers, asks what is due */
 int64_t registry_next_ms(const struct registry *rg); /* monotonic; INT64_MAX: never */
 uint64_t registry_news(const struct registry *rg);
 /* Why no URL answers; NULL: the last question was answered. */

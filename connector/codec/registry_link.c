@@ -72,13 +72,14 @@ struct registry_link *registry_link_new(struct loop *lo, struct schemas *ss,
     }
     if (o->username != NULL)
         rl->authorization = basic(o->username, o->password);
-    rl->rg = registry_new(ss, &(struct registry_options){.ports = rl->ports,
-                                                         .urls = o->urls,
-                                                         .n = o->n,
-                                                         .authorization = rl->authorization,
-                                                         .registers = o->registers,
-                                                         .subjects = o->subjects,
-                                                         .clock = &clock_system});
+    rl->rg =
+        registry_new(ss, &(struct registry_options){.ports = rl->ports,
+                                                    .urls = o->urls,
+                                                    .n = o->n,
+                                                    .authorization = rl->authorization,
+                                                    .registers = o->registers,
+                                                    .subjects = o->subjects,
+                                                    .clock = &clock_system});
     return rl;
 }
 

@@ -7,8 +7,8 @@
 #include "codec/registry_wire.h"
 
 struct registry_link_options {
-    const char *const *urls; /* base URLs, each with a path or without */
-    size_t n;                /* 0: there is no registry */
+    const char *const *urls;         /* base URLs, each with a path or without */
+    size_t n;                        /* 0: there is no registry */
     const char *username, *password; /* NULL: none */
     const char *ca_file;             /* NULL: the system's */
     const char *user_agent;
@@ -27,7 +27,7 @@ void registry_link_free(struct registry_link *rl); /* before loop and schemas */
 void registry_link_set_password(struct registry_link *rl, const char *password);
 struct registry *registry_link_registry(struct registry_link *rl);
 
-void registry_link_turn(struct registry_link *rl);               /* once a turn */
+void registry_link_turn(struct registry_link *rl);             /* once a turn */
 int64_t registry_link_wait_ms(const struct registry_link *rl); /* -1: for nothing */
 
 /* For tools, which have the loop for themselves. Until there is an answer, or the time is

@@ -155,7 +155,8 @@ static void read_refusal(enum registry_question q, const struct http_call *call,
     int code = code_of(object);
     size_t i = 0;
 
-    while ((rules[i].questions & ON(q)) == 0 || call->head.status < rules[i].status_from ||
+    while ((rules[i].questions & ON(q)) == 0 ||
+           call->head.status < rules[i].status_from ||
            call->head.status > rules[i].status_to || code < rules[i].code_from ||
            code > rules[i].code_to)
         i++; /* the last rule fits all */

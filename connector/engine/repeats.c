@@ -101,6 +101,9 @@ void repeats_read(struct engine *en, const struct kafka_event *ev)
         unseeded(en, part, ev->error);
         return;
     }
+    part->tail_waits = registered_tail_waits(en, ev->records, ev->n_records);
+    if (part->tail_waits)
+        return;
     arena_init(&a, 16 * 1024);
     for (i = 0; i < ev->n_records; i++) {
         arena_reset(&a);
@@ -109,6 +112,18 @@ void repeats_read(struct engine *en, const struct kafka_event *ev)
     arena_fini(&a);
     part->tail_next = ev->offset;
     read_on(en, part);
+}
+
+void repeats_again(struct engine *en)
+{
+    struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link) {
+        if (part->state != PART_SEEDING || !part->tail_waits)
+            continue;
+        part->tail_waits = false;
+        read_on(en, part);
+    }
 }
 
 enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
