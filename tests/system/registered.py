@@ -109,6 +109,8 @@ class Stub(scripted.Front):
                 404, 40403, f"Schema {number} not found")
         if parts[0] == "compatibility":
             return found({"is_compatible": True, "messages": []})
+        if request.method != "POST":
+            return error(404, 404, "HTTP 404 Not Found")
         schema = request.json()["schema"]
         if parts[2:] == ["versions"]:
             return found({"id": self.register(parts[1], schema)})

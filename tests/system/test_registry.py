@@ -456,7 +456,9 @@ class Strange(stage.Scene):
     def open_stub(self, stub=None, **settings):
         stub = stub or Stub()
         self.addCleanup(stub.close)
-        return stub, self.open_stage(registry_url=stub.url, **settings)
+        on_stage = self.open_stage(registry_url=stub.url, **settings)
+        on_stage.decode = lambda name, out: avro_of(stub, out)
+        return stub, on_stage
 
     def put(self, on_stage, stub, key="k", status="open"):
         """A command with a schema of its own, registered behind the client's back."""
@@ -543,8 +545,6 @@ class Strange(stage.Scene):
                   "schemas.registry.password": registered.PASSWORD,
                   "schemas.registry.url": f"http://127.0.0.1:1,{second.url},{first.url}"}
         _, on_stage = self.open_stub(second, **secret)
-        on_stage.codec = None  # what comes out is not looked at here
-        on_stage.decode = lambda name, out: avro_of(second, out)
         connector = on_stage.start()
         self.put(on_stage, second)
         on_stage.settle()
@@ -561,8 +561,6 @@ class Strange(stage.Scene):
         self.addCleanup(stage.shutil.rmtree, folder)
         stub = Stub(certificate=folder)
         _, on_stage = self.open_stub(stub)
-        on_stage.codec = None
-        on_stage.decode = lambda name, out: avro_of(stub, out)
         stranger = on_stage.start(ready=False)
         stranger.wait_line("registry.down.*[Cc]ertificate")
         stranger.kill()
@@ -660,7 +658,7 @@ class Strange(stage.Scene):
 
 
 def avro_of(stub, out):
-    """By the stub's own memory, for what the client cannot reach."""
+    """By what the stub knows, whatever it answers just now."""
     parsed = avro.fastavro.parse_schema(json.loads(stub.ids[registered.schema_id(out.value)]))
     return avro.fastavro.schemaless_reader(avro.io.BytesIO(out.value[5:]), parsed, None)
 
