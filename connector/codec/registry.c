@@ -456,8 +456,8 @@ static void known(struct ask *ask, const struct schema *sc, int32_t id)
     rg->news++;
     if (ask->subject == NULL)
         return;
-    log_info("registry.schema", "%s is id %" PRId32 " of subject %s",
-             schema_full_name(sc), id, ask->subject);
+    log_debug("registry.schema", "%s is id %" PRId32 " of subject %s",
+              schema_full_name(sc), id, ask->subject);
     if (schema_id(sc) == 0)
         schemas_identify(rg->ss, sc, id);
     HASH_FIND(hh, rg->by_id, &id, sizeof(id), same);

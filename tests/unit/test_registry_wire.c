@@ -49,8 +49,8 @@ static const struct answer_row rows[] = {
      "{\"error_code\":0,\"message\":\"RESTEASY003210\"}", SAID_NOTHING, 0, "404"},
     {"Apicurio: subjects", ASK_SUBJECTS, 200, "[\"a\",\"b\"]", SAID_YES, 0, ""},
     /* Confluent's */
-    {"Confluent: an id", ASK_BY_ID, 200,
-     "{\"schema\":\"{\\\"type\\\":\\\"string\\\"}\"}", SAID_YES, 0, AVRO},
+    {"Confluent: an id", ASK_BY_ID, 200, "{\"schema\":\"{\\\"type\\\":\\\"string\\\"}\"}",
+     SAID_YES, 0, AVRO},
     {"Confluent: newer ones say the type", ASK_BY_ID, 200,
      "{\"schemaType\":\"AVRO\",\"schema\":\"\\\"int\\\"\",\"guid\":\"x\"}", SAID_YES, 0,
      "\"int\""},
@@ -208,8 +208,8 @@ static void questions_are_as_the_registries_have_them(void **state)
         assert_true(asked[i].query == NULL ? call.query == NULL
                                            : strcmp(call.query, asked[i].query) == 0);
         if (asked[i].body)
-            assert_true(str_is(call.body,
-                               "{\"schema\":\"{\\\"type\\\":\\n\\\"string\\\"}\"}"));
+            assert_true(
+                str_is(call.body, "{\"schema\":\"{\\\"type\\\":\\n\\\"string\\\"}\"}"));
         else
             assert_null(call.body.ptr);
         arena_fini(&a);
