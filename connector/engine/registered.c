@@ -25,6 +25,8 @@ void registered_turn(struct engine *en)
     if (registry_news(rg) == en->schema_news)
         return;
     en->schema_news = registry_news(rg);
+    TAILQ_FOREACH (slot, &en->lists[SLOT_TWIN], link)
+        slot_open_again(en, slot); /* they may have waited for one of these: */
     TAILQ_FOREACH (slot, &en->lists[SLOT_SCHEMA], link)
         slot_open_again(en, slot);
     repeats_again(en);

@@ -18,6 +18,7 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
 static void unseeded(struct engine *en, struct part *part, const char *why);
 static struct part *seeding_part(struct engine *en, struct kafka_partition results,
                                  int64_t from);
+static bool armed_is_unread(const struct engine *en, const struct part *part);
 static void hand_over(struct engine *en, const struct slot *slot);
 static bool says_something(const struct part *part, const struct result *res);
 static bool repeatable(const struct engine *en, const struct slot *slot,
@@ -135,7 +136,7 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
         slot->holds_id)
         return REPEAT_NO;
     HASH_FIND(by_id, slot->part->ids, slot->command_id.ptr, slot->command_id.len, first);
-    if (first != NULL) {
+    if (first != NULL || armed_is_unread(en, slot->part)) {
         if (slot->state != SLOT_TWIN)
             slot_move(en, slot, SLOT_TWIN);
         return REPEAT_WAITS;
@@ -153,6 +154,18 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
     }
     repeats_hold(en, slot);
     return REPEAT_NO;
+}
+
+/* What a former owner may have sent has an id that is not known before its schema is: it
+ * may be any. */
+static bool armed_is_unread(const struct engine *en, const struct part *part)
+{
+    const struct slot *slot;
+
+    TAILQ_FOREACH (slot, &en->lists[SLOT_SCHEMA], link)
+        if (slot->part == part && slot->found_armed && !slot->opened)
+            return true;
+    return false;
 }
 
 void repeats_hold(struct engine *en, struct slot *slot)
