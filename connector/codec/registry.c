@@ -61,7 +61,7 @@ struct registry {
     struct ask_list lists[ASK_STATES];
     struct ask *by_id, *by_key;
     size_t running;
-    size_t url; /* where the last answer came from */
+    size_t url; /* asked first; the next one when it fails */
     uint64_t news;
     bool in_trouble;
     char trouble[400];
@@ -363,7 +363,6 @@ static void recovered(struct registry *rg, size_t url)
 {
     struct ask *ask;
 
-    rg->url = url;
     if (!rg->in_trouble)
         return;
     rg->in_trouble = false;

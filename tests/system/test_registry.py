@@ -349,6 +349,64 @@ class Outage(stage.Scene):
         self.assertEqual(len(on_stage.front.requests()), 20)
         on_stage.check_counters()
 
+    def test_a_webhook_before_the_schemas_are_known(self):
+        """There is no id to write its event with: 429, as long as we are not ready."""
+        real = own_registry(self)
+        on_stage = self.open_stage(registry_url=real.url)
+        events, port = f"events-{on_stage.group}", kafka.free_port()
+        on_stage.create(events, None)
+        on_stage.front.on("/me", Answer(200, {"id": hooks.COMPANY, "name": "Test"}))
+        connector = on_stage.start(ready=False, **{
+            "webhooks.listen": f"127.0.0.1:{port}", "webhooks.app.keys": hooks.KEYS[hooks.APP],
+            "events.topic": events, "events.heal.every.ms": 0})
+        connector.wait_line("registry.down")
+        caller = hooks.Caller(port)
+        self.addCleanup(caller.close)
+        webhook = hooks.envelope(hooks.event("evt_9"))
+        answer = caller.send(hooks.APP, webhook)
+        self.assertEqual(answer.status, 429)
+        self.assertTrue(answer.headers["Retry-After"])
+        connector.wait_line("webhook.later.*registry")
+        real.start()
+        connector.wait_ready()
+        self.assertEqual(caller.send(hooks.APP, webhook).status, 200)
+        event, = [on_stage.codec.decode(events, o.value) for o in on_stage.records(events)]
+        self.assertEqual(event["id"], "evt_9")
+
+    def test_healing_knows_events_of_an_older_schema(self):
+        """What is on the topic is known before a page is produced, though the registry is slow
+        to tell the schema it was written with."""
+        stub = Stub()
+        self.addCleanup(stub.close)
+        on_stage = self.open_stage(registry_url=stub.url)
+        events, port = f"events-{on_stage.group}", kafka.free_port()
+        on_stage.create(events, None)
+        on_stage.front.on("/me", Answer(200, {"id": hooks.COMPANY, "name": "Test"}))
+        on_stage.front.on("/events", Answer(200, {"_results": [hooks.event("evt_1"),
+                                                               hooks.event("evt_2")],
+                                                  "_pagination": {"next": None}}))
+        on_stage.settings["events.topic"] = events
+        older = stub.register("older", registered.text_of("records/Event"))
+        with stub.lock:  # the same schema has another id in the subject that is used now
+            stub.ids[older], text = '{"type":"string"}', stub.ids[older]
+        stub.register(f"{events}-value", registered.text_of("records/Event"))
+        with stub.lock:
+            stub.ids[older] = text
+        on_stage.producer.produce(events, registered.framed(older, text, avro.filled(
+            "records/Event", id="evt_1", type="inbound", received_at=0, payload="{}",
+            delivery="webhook")))
+        on_stage.flush()
+        path = f"/schemas/ids/{older}"
+        stub.fault = lambda r: html(503) if r.path == path else None
+        connector = on_stage.start(**{"events.heal.every.ms": 3_600_000, "events.heal.lag.ms": 0})
+        connector.wait_line("heal.waits")
+        stage.wait_for("two questions", lambda: len(stub.asked(path)) >= 2)
+        self.assertEqual(len(on_stage.records(events)), 1)
+        stub.fault = lambda r: None
+        stage.wait_for("the other event", lambda: len(on_stage.records(events)) >= 2)
+        self.assertEqual([avro_of(stub, o)["id"] for o in sorted(
+            on_stage.records(events), key=lambda o: o.timestamp)], ["evt_1", "evt_2"])
+
     def test_down_at_the_start_ends_with_sigterm(self):
         real = own_registry(self)
         on_stage = self.open_stage(registry_url=real.url)
@@ -555,6 +613,19 @@ class Strange(stage.Scene):
         on_stage.settle()  # the third answers
         self.assertTrue(first.asked("/schemas/ids/"))
         self.assertEqual(connector.status()["registry"]["url"], first.url)
+
+    def test_a_password_that_changes(self):
+        stub, on_stage = self.open_stub(Stub(user=registered.USER))
+        secret = on_stage.folder / "password"
+        secret.write_text("not it\n")
+        connector = on_stage.start(ready=False, **{
+            "schemas.registry.username": registered.USER,
+            "schemas.registry.password": f"${{file:{secret}}}"})
+        connector.wait_line("registry.down.*Unauthorized")
+        secret.write_text(registered.PASSWORD + "\n")
+        connector.wait_ready()
+        self.assertNotIn(stub.asked("/subjects/")[0].headers["authorization"].split()[1],
+                         connector.log.read_text())
 
     def test_tls_with_a_ca_of_our_own(self):
         folder = stage.pathlib.Path(stage.tempfile.mkdtemp(prefix="front-connector-tls."))

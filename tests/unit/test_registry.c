@@ -233,6 +233,9 @@ static void what_the_registry_does_not_know_is_missing_after_a_minute(void **sta
     w.now += REGISTRY_MISSING_MS;
     assert_int_equal(ask(&w, 9, NULL), REGISTRY_WAIT);
     assert_int_equal(w.urls[0].started, before + 1);
+    say(&w, 0, 404, NO_SUCH_ID); /* which begins another minute */
+    assert_int_equal(ask(&w, 9, NULL), REGISTRY_WAIT);
+    pass(&w, 6000);
     say(&w, 0, 200, STRING_SCHEMA);
     assert_int_equal(ask(&w, 9, NULL), REGISTRY_KNOWN);
     close_world(&w);
@@ -357,6 +360,26 @@ static void when_one_question_is_answered_all_others_are_asked_again(void **stat
     registry_turn(w.rg);
     assert_int_equal(w.urls[0].n, 1);
     assert_string_equal(w.urls[0].path, "/schemas/ids/1");
+    close_world(&w);
+}
+
+static void after_an_answer_patience_begins_anew(void **state)
+{
+    struct world w;
+
+    (void)state;
+    open_world(&w, 1, false);
+    assert_int_equal(ask(&w, 1, NULL), REGISTRY_WAIT);
+    for (int n = 0; n < 6; n++) {
+        lose(&w, 0);
+        pass(&w, 6000);
+    }
+    say(&w, 0, 404, NO_SUCH_ID);
+    pass(&w, 6000);
+    int64_t lost = w.now;
+    lose(&w, 0);
+    pass(&w, 6000);
+    assert_int_equal(w.now - lost, 500);
     close_world(&w);
 }
 
@@ -646,6 +669,24 @@ static void ids_tell_logical_types_apart(void **state)
     close_world(&w);
 }
 
+static void one_with_a_name_of_ours_is_read_as_it_was_written(void **state)
+{
+    const struct schema *found = NULL;
+    struct world w;
+
+    (void)state;
+    open_world(&w, 1, false);
+    assert_int_equal(ask(&w, 1, NULL), REGISTRY_WAIT);
+    say(&w, 0, 200,
+        "{\"schema\":\"{\\\"type\\\":\\\"record\\\",\\\"name\\\":\\\"front.Command\\\","
+        "\\\"fields\\\":[]}\"}");
+    assert_int_equal(ask(&w, 1, &found), REGISTRY_KNOWN);
+    assert_string_equal(schema_full_name(found), "front.Command");
+    assert_ptr_not_equal(found, schemas_xget(w.ss, "front.Command"));
+    assert_int_equal(found->form->root->n, 0);
+    close_world(&w);
+}
+
 static void what_runs_at_the_end_is_broken_off(void **state)
 {
     struct err e = ERR_INIT;
@@ -685,6 +726,8 @@ int main(void)
         cmocka_unit_test(one_whose_schema_is_missing_is_a_dead_letter),
         cmocka_unit_test(single_objects_are_understood_with_a_registry),
         cmocka_unit_test(ids_tell_logical_types_apart),
+        cmocka_unit_test(after_an_answer_patience_begins_anew),
+        cmocka_unit_test(one_with_a_name_of_ours_is_read_as_it_was_written),
         cmocka_unit_test(what_runs_at_the_end_is_broken_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
