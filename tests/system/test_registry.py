@@ -614,6 +614,20 @@ class Strange(stage.Scene):
         self.assertTrue(first.asked("/schemas/ids/"))
         self.assertEqual(connector.status()["registry"]["url"], first.url)
 
+    def test_one_that_never_answers(self):
+        """The next one is asked when its time is over."""
+        silent, stub = Stub(), Stub()
+        self.addCleanup(silent.close)
+        silent.fault = lambda r: Answer(how="none")
+        _, on_stage = self.open_stub(stub, **{
+            "schemas.registry.url": f"{silent.url}, {stub.url}"})
+        connector = on_stage.start()
+        self.assertTrue(silent.asked("/subjects/"))
+        self.put(on_stage, stub)
+        on_stage.settle()
+        self.assertEqual(connector.status()["registry"]["url"], stub.url)
+        self.assertEqual(silent.asked("/schemas/ids/"), [])  # who answered is asked first
+
     def test_a_password_that_changes(self):
         stub, on_stage = self.open_stub(Stub(user=registered.USER))
         secret = on_stage.folder / "password"
