@@ -478,32 +478,39 @@ class Outage(stage.Scene):
         on_stage = self.open_stage(registry_url=real.url)
         connector = on_stage.start()
         work = load.Load(on_stage, 40, 7)
-        new = 0
 
-        def more():
-            """Commands of schemas that nobody has seen, and many of those that are known."""
-            nonlocal new
-            work.send(150)
+        def unseen(number):
+            """A command with a schema that nobody has seen, registered; to be sent later."""
+            key = number % work.keys
             schema = variant(CONVERSATION, {"name": "command_id", "type": "string"},
-                             {"name": "description", "type": "string", "doc": f"number {new}"})
-            name = f"{new % 40}-{work.next_of[new % 40]}-patch"
-            work.next_of[new % 40] += 1
-            work.names.append(name)
-            on_stage.send(on_stage.codec.encode(on_stage.commands, schema, {
-                "conversation_id": f"cnv_{new % 40}", "command_id": name, "description": name}),
-                f"key-{new % 40}")
-            new += 1
+                             {"name": "description", "type": "string", "doc": f"no. {number}"})
+            return key, real.register(f"unseen-{number}", schema), schema
 
-        for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
-            more()
-            more()
-            real.stop(how)
+        def send_unseen(key, schema_id, schema):
+            name = f"{key}-{work.next_of[key]}-patch"
+            work.next_of[key] += 1
+            work.names.append(name)
+            on_stage.send(registered.framed(schema_id, schema, {
+                "conversation_id": f"cnv_{key}", "command_id": name, "description": name}),
+                f"key-{key}")
+
+        for number, how in enumerate((signal.SIGKILL, signal.SIGTERM, signal.SIGKILL)):
             work.send(150)
+            later = [unseen(10 * number + n) for n in range(5)]
+            send_unseen(*unseen(100 + number))
+            # the reader knows the results' schema before the registry is away
+            stage.wait_for("results", lambda: on_stage.read(0.1) and on_stage.results())
+            real.stop(how)
+            for one in later:
+                send_unseen(*one)
+                work.send(30)
+            stage.wait_for("some to wait", lambda: on_stage.read(0.05) >= 0
+                           and connector.metrics()['commands_open{state="schema"}'] >= 5)
             real.start()
-        more()
+        work.send(150)
         on_stage.settle(120)
         load.check(self, work)
-        self.assertEqual(new, 7)
+        self.assertEqual(len(work.names), 3 * (150 + 1 + 5 * 31) + 150)
         self.assertTrue(connector.running())
         on_stage.check_counters()
 
