@@ -185,6 +185,7 @@ deps-test: DEPS += default-jre-headless maven python3-venv
 deps-test: deps
 	bash tests/system/setup.sh
 	python3 tests/kafka/kafka.py prepare
+	python3 tests/kafka/registry.py prepare
 
 clean:
 	rm -rf build

@@ -5,15 +5,19 @@
   generate.py schemas                 catalogue.json -> commands/*.avsc, resources/*.avsc, the two C
                                       tables and the generated part of README.md
   generate.py check [OPENAPI_DIR]     does both in memory, compares byte for byte; exit 1 names
-                                      what is stale
+                                      what is stale, and what may not follow what was released
+  generate.py release                 copies all schemas into released/: with each release
 
 Everything is written in a fixed order, so the same input gives the same bytes.
 """
+import json
 import pathlib
+import shutil
 import sys
 
 from generator.avro import build_schemas
 from generator.catalogue import build_catalogue
+from generator.evolution import problems
 from generator.tables import catalogue_table, readme, schemas_table
 from generator.text import load, pretty
 
@@ -59,6 +63,28 @@ def stale_files(openapi_dir=None):
     return [str(p.relative_to(ROOT)) for p in sorted(stale + strays(want))]
 
 
+def broken_promises():
+    """Every schema must read what was written with its released form (BACKWARD), and none may
+    be gone: somebody's registry has them."""
+    found = []
+    released = sorted((HERE / "released").glob("*/*.avsc"))
+    for old in released:
+        file = old.relative_to(HERE / "released")
+        if not (HERE / file).exists():
+            found.append(f"{file}: was released and is gone")
+            continue
+        found += [f"{file}: {why}" for why in problems(
+            json.loads(old.read_text(encoding="utf-8")),
+            json.loads((HERE / file).read_text(encoding="utf-8")))]
+    return found if released else ["released/ has no schemas"]
+
+
+def release():
+    shutil.rmtree(HERE / "released", ignore_errors=True)
+    for file in sorted(HERE.glob("*/*.avsc")):
+        write(HERE / "released" / file.relative_to(HERE), file.read_text(encoding="utf-8"))
+
+
 def main(argv):
     if len(argv) == 2 and argv[0] == "catalogue":
         write(HERE / "catalogue.json", catalogue_text(argv[1]))
@@ -69,10 +95,14 @@ def main(argv):
         for path, text in out.items():
             write(path, text)
     elif argv[:1] == ["check"] and len(argv) <= 2:
-        stale = stale_files(*argv[1:])
+        stale, broken = stale_files(*argv[1:]), broken_promises()
         for path in stale:
             print("stale: " + path)
-        return 1 if stale else 0
+        for text in broken:
+            print("not compatible: " + text)
+        return 1 if stale or broken else 0
+    elif argv == ["release"]:
+        release()
     else:
         print(__doc__, file=sys.stderr)
         return 2

@@ -56,8 +56,6 @@ struct setting_row {
     size_t offset;       /* of the field in the caller's struct */
     const char *section; /* heading in help, sample and README */
     const char *help;    /* one or two sentences */
-    const char
-        *later; /* NULL, or what is missing yet: `check` says the key has no effect yet */
 };
 
 struct settings_source {

@@ -143,8 +143,6 @@ static void print_about(const struct setting_row *row, const char *indent,
 
     buf_init(&text, SETTINGS_VALUE_MAX);
     (void)buf_add_cstr(&text, row->help);
-    if (row->later != NULL)
-        (void)buf_printf(&text, " No effect yet: %s.", row->later);
     print_wrapped(indent, buf_str(&text), out);
     buf_reset(&text);
     (void)buf_add_char(&text, '(');
@@ -268,11 +266,6 @@ static void markdown_row(const struct setting_row *row, struct buf *out)
     print_cell(buf_str(&values), out);
     (void)buf_printf(out, " | %s | ", importance_name(row->importance));
     print_cell(str_of(row->help), out);
-    if (row->later != NULL) {
-        (void)buf_add_cstr(out, " *No effect yet: ");
-        print_cell(str_of(row->later), out);
-        (void)buf_add_cstr(out, ".*");
-    }
     (void)buf_add_cstr(out, " |\n");
     buf_fini(&values);
 }

@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "cli/json_out.h"
 #include "cli/launch.h"
+#include "cli/check_registry.h"
 #include "cli/preflight.h"
 #include "codec/json.h"
 #include "front/auth.h"
@@ -34,7 +35,6 @@ struct check {
 
 static void check_all(struct check *ck, bool offline);
 static size_t check_settings(struct check *ck);
-static void check_later(struct check *ck);
 static void check_schemas(struct check *ck);
 static void check_kafka(struct check *ck);
 static void take_id(struct check *ck);
@@ -100,41 +100,22 @@ static size_t check_settings(struct check *ck)
     file = settings_file(ck->s.values);
     preflight_say(&ck->p, CHECK_OK, "settings", file ? file : "", NULL, "%s",
                   file ? "read" : "no settings file: environment and -X only");
-    check_later(ck);
     return 0;
-}
-
-static bool is_set(const struct check *ck, const struct setting_row *row)
-{
-    if (row->type == SETTING_PREFIX)
-        return ck->s.n_syncs > 0;
-    return strcmp(settings_origin(ck->s.values, row->key), "default") != 0;
-}
-
-/* Keys whose capability this version lacks. */
-static void check_later(struct check *ck)
-{
-    for (size_t i = 0; i < settings_rows_n; i++) {
-        const struct setting_row *row = &settings_rows[i];
-
-        if (row->later && is_set(ck, row))
-            preflight_say(&ck->p, CHECK_WARN, "settings", row->key, NULL,
-                          "has no effect yet: %s", row->later);
-    }
 }
 
 /* --- the rest --- */
 
 static void check_all(struct check *ck, bool offline)
 {
-    static const char *const online[] = {"kafka", "topic", "lists", "transactions",
-                                         "token"};
+    static const char *const online[] = {"kafka",        "topic", "lists",
+                                         "transactions", "token", "registry"};
 
     check_schemas(ck);
     check_webhooks(ck);
     if (!offline) {
         check_kafka(ck);
         check_token(ck);
+        check_registry(&ck->p);
         return;
     }
     for (size_t i = 0; i < sizeof(online) / sizeof(online[0]); i++)

@@ -56,8 +56,11 @@ const struct cli_command cli_commands[] = {
      NULL, check_flags, COUNT(check_flags), 0, 0, cli_check, false},
     {"ops", "[WORD... | NAME] [--json]", "search Front's operations, or show one in full",
      NULL, ops_flags, COUNT(ops_flags), 0, ANY_NUMBER, cli_ops, false},
-    {"schema", "list | show NAME", "the Avro schemas",
-     "`show` prints the .avsc byte for byte.", NULL, 0, 1, 2, cli_schema, false},
+    {"schema", "list | show NAME | register [NAME...]", "the Avro schemas",
+     "`show` prints the .avsc byte for byte. `register` writes those of all outputs, "
+     "and\n"
+     "front.Command, to the registry; or those named, * and ? allowed: front.command.*",
+     NULL, 0, 1, ANY_NUMBER, cli_schema, false},
     {"send",
      "OPERATION [NAME=TEXT NAME:=JSON]... [--body JSON|@FILE|-] [--key K] [-H "
      "NAME=VALUE]\n"

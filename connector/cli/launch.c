@@ -81,6 +81,20 @@ static void fill_http(struct launch *l, const struct settings *s)
     };
 }
 
+static void fill_registry(struct launch *l, const struct settings *s)
+{
+    l->registry = (struct registry_link_options){
+        .urls = (const char *const *)s->schemas_registry_url.items,
+        .n = s->schemas_registry_url.n,
+        .username = s->schemas_registry_username,
+        .password = s->schemas_registry_password,
+        .ca_file = s->schemas_registry_ca_file,
+        .user_agent = "front-connector/" FRONT_CONNECTOR_VERSION,
+        .registers = s->schemas_register,
+        .subjects = (enum registry_subjects)s->schemas_subject_strategy,
+    };
+}
+
 static void fill_syncs(struct launch *l, const struct settings *s)
 {
     size_t n_params = 0;
@@ -204,6 +218,7 @@ void launch_init(struct launch *l, const struct settings *s)
         mem_array(s->commands_topics.n + 1, sizeof(l->commands_partitions[0]));
     fill_kafka(l, s);
     fill_http(l, s);
+    fill_registry(l, s);
     fill_syncs(l, s);
     add_healing(l, s);
     fill_engine(l, s);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "cli/settings.h"
+#include "codec/registry_link.h"
 #include "engine/engine.h"
 #include "engine/ingest.h"
 #include "kafka/kafka.h"
@@ -14,6 +15,7 @@ struct launch {
     struct http_client_options http;
     struct engine_options engine;
     struct ingest_options ingest;
+    struct registry_link_options registry; /* n 0: there is none */
     const char *outputs[4], *events[2];
     int32_t *commands_partitions; /* filled by preflight_topics */
     char *reply_allowed, *attachments_allowed;

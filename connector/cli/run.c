@@ -27,6 +27,7 @@ struct run {
     struct schemas *ss;
     struct loop *lo;
     struct http_client *hc;
+    struct registry_link *rl; /* NULL: there is no registry */
     struct kafka *k;
     struct kafka_port kafka_port;
     struct http_port http_port;
@@ -67,6 +68,7 @@ int cli_run(struct cli *c)
         fflush(c->err);
         _exit(code);
     }
+    registry_link_free(r.rl);
     http_client_free(r.hc);
     loop_free(r.lo);
     schemas_free(r.ss);
@@ -169,6 +171,11 @@ static int open_loop(struct run *r)
     r->hc = http_client_new(r->lo, &r->launch.http, &e);
     if (!r->hc)
         return fail_settings(&e, "http");
+    if (r->launch.registry.n > 0) {
+        r->rl = registry_link_new(r->lo, r->ss, &r->launch.registry, &e);
+        if (!r->rl)
+            return fail_settings(&e, "schemas.registry.url");
+    }
     return EXIT_DONE;
 }
 
@@ -227,6 +234,8 @@ static int64_t wait_ms(const struct run *r)
     int64_t wait = sooner(TURN_MAX_MS, next_ms < 0 ? 0 : next_ms);
 
     wait = sooner(wait, http_client_wait_ms(r->hc));
+    if (r->rl)
+        wait = sooner(wait, registry_link_wait_ms(r->rl));
     if (r->pages)
         wait = sooner(wait, pages_wait_ms(r->pages));
     if (r->hooks)
@@ -246,13 +255,18 @@ static void pass_signals(struct run *r)
 
 static void look_at_secrets(struct run *r)
 {
-    const char *token;
+    const char *token, *password;
 
     if (r->turned_ms < r->secrets_at_ms)
         return;
     r->secrets_at_ms = r->turned_ms + SECRETS_EVERY_MS;
     if (r->hooks)
         hooks_read_keys(r->hooks);
+    if (r->rl &&
+        settings_secret_changed(r->s.values, "schemas.registry.password", &password)) {
+        registry_link_set_password(r->rl, password);
+        log_info("password.changed", "schemas.registry.password was read again");
+    }
     if (!settings_secret_changed(r->s.values, "front.token", &token))
         return;
     log_secret(token);
@@ -267,10 +281,14 @@ static void turn(struct run *r)
     pass_signals(r);
     look_at_secrets(r);
     http_client_turn(r->hc);
+    if (r->rl)
+        registry_link_turn(r->rl);
     if (r->hooks)
         hooks_turn(r->hooks);
     engine_turn(r->en);
-    http_client_turn(r->hc); /* what the engine started leaves in the same turn */
+    if (r->rl)
+        registry_link_turn(r->rl); /* what the engine asked */
+    http_client_turn(r->hc);       /* what the engine started leaves in the same turn */
     if (r->hooks)
         hooks_turn(r->hooks); /* and so do the answers that it gave */
     if (r->pages)

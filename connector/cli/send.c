@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "cli/json_out.h"
 #include "cli/launch.h"
+#include "cli/registry_tool.h"
 #include "cli/send_command.h"
 #include "cli/send_files.h"
 #include "codec/json.h"
@@ -27,12 +28,14 @@
 #define WAIT_MAX_S 86400
 #define PRODUCE_TIMEOUT_MS 30000
 #define POLL_MS 500
+#define REGISTRY_WAIT_MS 5000
 
 struct send {
     struct cli *c;
     struct settings s;
     struct launch l;
     struct schemas *ss;
+    struct registry_tool rt;
     struct arena a;
     struct buf body, value; /* what --body named; the encoded record */
     struct command cmd;
@@ -75,6 +78,7 @@ int cli_send(struct cli *c)
         launch_fini(&sd.l);
     }
     settings_close(&sd.s);
+    registry_tool_close(&sd.rt);
     schemas_free(sd.ss);
     buf_fini(&sd.value);
     buf_fini(&sd.body);
@@ -375,14 +379,27 @@ static int dry_run(struct send *sd)
 
 /* --- writing it --- */
 
+/* With a registry the record carries the schema's id; what it lacks is written as a
+ * single object, which the connector reads all the same. */
+static void identify(struct send *sd, const char *full_name)
+{
+    struct err e = ERR_INIT;
+
+    if (sd->rt.rl && registry_output_wait(sd->rt.rl, schemas_xget(sd->ss, full_name),
+                                          sd->s.commands_topics.items[0],
+                                          REGISTRY_WAIT_MS, &e) != REGISTRY_KNOWN)
+        cli_fail(sd->c, EXIT_DONE, "note: written without the registry: %s", e.text);
+}
+
 static int encode(struct send *sd, struct err *e)
 {
     sd->ss = schemas_new(sd->s.schemas_dir, e);
-    if (!sd->ss)
+    if (!sd->ss || registry_tool_open(&sd->rt, &sd->l, sd->ss, e) != 0)
         return -1;
     if (!cli_has(sd->c, "typed")) {
         if (sd->s.commands_format == FORMAT_JSON)
             return command_encode_json(&sd->cmd, &sd->value, e);
+        identify(sd, "front.Command");
         return command_encode_avro(sd->ss, &sd->cmd, &sd->value, e);
     }
     if (sd->s.commands_format == FORMAT_JSON)
@@ -390,6 +407,7 @@ static int encode(struct send *sd, struct err *e)
     if (!sd->op || str_is(sd->cmd.operation, "call"))
         return err_set(e, ERR_SETTINGS, "--typed: there is no record of its own for %.*s",
                        STR_ARG(sd->cmd.operation));
+    identify(sd, sd->op->record->full_name);
     return command_encode_typed(sd->ss, sd->op->record, &sd->cmd, &sd->value, e);
 }
 
@@ -440,6 +458,7 @@ static int print_result(struct send *sd, const struct kafka_record *rec)
     int code = EXIT_FAILED;
 
     buf_init(&out, LINE_MAX_BYTES);
+    registry_tool_learn(&sd->rt, rec->value);
     if (avro_to_json(sd->ss, rec->value, &out, &e) == 0) {
         fwrite(out.data, 1, out.len, sd->c->out);
         fputc('\n', sd->c->out);

@@ -14,7 +14,6 @@ enum setting_response { RESPONSE_FULL, RESPONSE_NONE };
 enum setting_format { FORMAT_AVRO, FORMAT_JSON };
 enum setting_start { START_AUTO, START_EARLIEST, START_LATEST };
 enum setting_delivery { DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
-enum setting_subject { SUBJECT_TOPIC, SUBJECT_RECORD, SUBJECT_TOPIC_RECORD };
 
 struct sync_param {
     const char *name, *value;
@@ -68,7 +67,7 @@ struct settings {
     char *schemas_registry_username, *schemas_registry_password,
         *schemas_registry_ca_file;
     bool schemas_register;
-    int schemas_subject_strategy;
+    int schemas_subject_strategy; /* enum registry_subjects */
     char *schemas_dir;
 
     char *webhooks_listen, *webhooks_public_url;

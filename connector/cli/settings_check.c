@@ -431,6 +431,10 @@ static void check_registry(struct checker *c)
         if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
             settings_wrong(c, "schemas.registry.url", "`%s` is no http or https URL",
                            url);
+        else if (strpbrk(url, "?#@ ")) /* not shown: it may hold a password */
+            settings_wrong(c, "schemas.registry.url",
+                           "must be scheme, host, port and path only; a user goes to "
+                           "schemas.registry.username");
     }
     if (!s->schemas_registry_username != !s->schemas_registry_password)
         settings_wrong(c,

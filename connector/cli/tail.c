@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "cli/json_out.h"
 #include "cli/launch.h"
+#include "cli/registry_tool.h"
 #include "codec/json.h"
 #include "codec/records/result.h"
 
@@ -20,6 +21,7 @@ struct filter {
 struct tail {
     struct cli *c;
     struct schemas *ss;
+    struct registry_tool rt;
     struct filter filter;
     bool raw; /* dead letters: the value as it came */
     bool exit_at_end;
@@ -61,7 +63,7 @@ int cli_tail(struct cli *c)
     topic = topic_of(&s, c->args[0]);
     t.raw = strcmp(topic, s.dead_letters_topic) == 0;
     t.ss = schemas_new(s.schemas_dir, &e);
-    if (t.ss)
+    if (t.ss && registry_tool_open(&t.rt, &l, t.ss, &e) == 0)
         r = kafka_reader_open_wait(&l.kafka, topic, from, arg, &e);
     if (r)
         code = follow(&t, r);
@@ -69,6 +71,7 @@ int cli_tail(struct cli *c)
         code =
             cli_fail(c, e.kind == ERR_SETTINGS ? EXIT_USAGE : EXIT_FAILED, "%s", e.text);
     kafka_reader_free(r);
+    registry_tool_close(&t.rt);
     schemas_free(t.ss);
     buf_fini(&t.payload);
     buf_fini(&t.line);
@@ -178,6 +181,7 @@ static void decode(struct tail *t, struct str value)
         json_out_bytes(&t->payload, value);
         return;
     }
+    registry_tool_learn(&t->rt, value);
     if (avro_to_json(t->ss, value, &t->payload, &e) == 0)
         return;
     buf_reset(&t->payload);

@@ -381,7 +381,7 @@ int avro_encode(struct schemas *ss, const struct schema *sc, struct buf *out)
 
     if (out->max - out->len >= FIRST_BYTES)
         (void)buf_reserve(out, FIRST_BYTES);
-    if (buf_add(out, prefix, framing_seal(ss, sc, prefix)) == 0)
+    if (buf_add(out, prefix, framing_seal(sc, prefix)) == 0)
         rc = add_value(ss, &form->value, out);
     if (rc != 0 && out->data != NULL) {
         out->len = start;

@@ -54,7 +54,9 @@ struct schema {
     const char *text;
     size_t text_len;
     uint64_t fingerprint;
-    bool from_file;         /* not of the table: owns its texts and itself */
+    bool owned;             /* not of the table: owns its text and itself */
+    int32_t id;             /* at the registry, for writing; 0: it has none */
+    struct schema *next;    /* of those that came from a registry */
     struct avro_form *form; /* NULL until first used */
     UT_hash_handle by_fingerprint, by_name;
 };
@@ -74,6 +76,8 @@ struct schemas {
     struct schema *table;          /* one per row of schemas_table */
     struct schema *by_fingerprint; /* the table's and those of schemas.dir */
     struct schema *by_name;        /* the table's */
+    struct schema *writers;    /* came from a registry, and are known by its ids only */
+    struct registry *registry; /* borrowed; NULL: there is none */
     avro_reader_t reader;
     avro_writer_t writer;
     struct buf scratch; /* for whoever builds a text during one call: schemas_scratch */

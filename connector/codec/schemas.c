@@ -58,6 +58,15 @@ struct schemas *schemas_new(const char *dir, struct err *e)
     return ss;
 }
 
+static void schema_free(struct schema *sc)
+{
+    avro_form_free(sc->form);
+    if (!sc->owned)
+        return;
+    mem_free(mem_unconst(sc->text));
+    mem_free(sc);
+}
+
 void schemas_free(struct schemas *ss)
 {
     struct schema *sc, *next;
@@ -67,11 +76,11 @@ void schemas_free(struct schemas *ss)
     HASH_CLEAR(by_name, ss->by_name);
     HASH_ITER (by_fingerprint, ss->by_fingerprint, sc, next) {
         HASH_DELETE(by_fingerprint, ss->by_fingerprint, sc);
-        avro_form_free(sc->form);
-        if (sc->from_file) {
-            mem_free(mem_unconst(sc->text));
-            mem_free(sc);
-        }
+        schema_free(sc);
+    }
+    for (sc = ss->writers; sc != NULL; sc = next) {
+        next = sc->next;
+        schema_free(sc);
     }
     mem_free(ss->table);
     mem_free(ss->spans.items);
@@ -139,9 +148,29 @@ uint64_t schema_fingerprint(const struct schema *sc)
     return sc->fingerprint;
 }
 
-const char *schema_text(const struct schema *sc)
+struct str schema_text(const struct schema *sc)
 {
-    return sc->text;
+    return (struct str){sc->text, sc->text_len};
+}
+
+int32_t schema_id(const struct schema *sc)
+{
+    return sc->id;
+}
+
+void schemas_identify(struct schemas *ss, const struct schema *sc, int32_t id)
+{
+    find(ss, sc->fingerprint)->id = id;
+}
+
+void schemas_set_registry(struct schemas *ss, struct registry *rg)
+{
+    ss->registry = rg;
+}
+
+struct registry *schemas_registry(const struct schemas *ss)
+{
+    return ss->registry;
 }
 
 struct buf *schemas_scratch(struct schemas *ss)
@@ -150,6 +179,30 @@ struct buf *schemas_scratch(struct schemas *ss)
         buf_fini(&ss->scratch);
     buf_reset(&ss->scratch);
     return &ss->scratch;
+}
+
+const struct schema *schemas_writer(struct schemas *ss, struct str text, struct err *e)
+{
+    struct avro_form *form = avro_form_new(text, e);
+    const char *name = form != NULL && form->root->name != NULL ? form->root->name : "";
+    struct schema *sc = NULL;
+
+    if (form == NULL)
+        return NULL;
+    HASH_FIND(by_name, ss->by_name, name, strlen(name), sc);
+    if (sc != NULL && str_eq(schema_text(sc), text)) {
+        avro_form_free(form);
+        return compiled(sc);
+    }
+    sc = mem_zalloc(sizeof(*sc));
+    sc->owned = true;
+    sc->form = form;
+    sc->full_name = name;
+    sc->text = mem_strndup(text.ptr, text.len);
+    sc->text_len = text.len;
+    sc->next = ss->writers;
+    ss->writers = sc;
+    return sc;
 }
 
 /* Takes over the text. A schema that is known already, by its fingerprint, is dropped. */
@@ -173,7 +226,7 @@ static int add_file(struct schemas *ss, struct buf *text, struct err *e)
         return too_long ? err_set(e, ERR_INPUT, "its canonical form is too long") : 0;
     }
     sc = mem_zalloc(sizeof(*sc));
-    sc->from_file = true;
+    sc->owned = true;
     sc->form = form;
     sc->full_name = form->root->name != NULL ? form->root->name : "";
     sc->fingerprint = fingerprint;

@@ -250,7 +250,7 @@ static bool contested(struct engine *en, const struct slot *slot)
 {
     static const enum slot_state open[] = {SLOT_CALLING, SLOT_DOUBT,  SLOT_LOOKUP,
                                            SLOT_PROBING, SLOT_ORPHAN, SLOT_QUEUED,
-                                           SLOT_TOPIC};
+                                           SLOT_TOPIC,   SLOT_SCHEMA};
     const struct slot *other;
 
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++)

@@ -20,6 +20,7 @@ void engine_turn(struct engine *en)
     kafka_drain(en);
     en->http.reap(en->http.self);
     timers_run(&en->timers, en->now);
+    registered_turn(en);
     intake_open(en);
     parts_turn(en);
     jobs_turn(en);
@@ -64,6 +65,7 @@ struct engine *engine_new(const struct engine_options *o, struct schemas *ss,
     en->ss = ss;
     en->kafka = *kafka;
     en->http = *http;
+    en->schemas_known = schemas_registry(ss) == NULL;
     en->clock = clock;
     en->random = o->seed | 1;
     en->now = clock_now(clock);

@@ -153,6 +153,10 @@ bool heal_read(struct engine *en, const struct kafka_event *ev)
         put_off(en, en->heal, ev->error);
         return true;
     }
+    if (registered_tail_waits(en, ev->records, ev->n_records)) {
+        put_off(en, en->heal, "the registry is asked for a schema of it");
+        return true;
+    }
     arena_init(&a, 16 * 1024);
     for (size_t i = 0; i < ev->n_records; i++) {
         struct err e = ERR_INIT;

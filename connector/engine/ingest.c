@@ -248,6 +248,10 @@ static void take_event(struct ingest *in, const struct visit *v)
         wait_for(in, pc, v);
         return;
     }
+    if (!in->en->schemas_known) {
+        later(in, v); /* we are not ready, and say so: no id to write it with */
+        return;
+    }
     if (!has_room(in, v))
         return;
     pc = outbox_take(in->box);
@@ -382,6 +386,7 @@ static void later(struct ingest *in, const struct visit *v)
                  "last such line)",
                  en->closing               ? "draining"
                  : !en->kafka_up           ? "Kafka is not reached"
+                 : !en->schemas_known      ? "the registry has not told the schema's id"
                  : outbox_is_high(in->box) ? "too many wait for Kafka"
                                            : "Kafka did not take it in time",
                  outbox_count(in->box), (unsigned long long)unsaid);

@@ -115,6 +115,8 @@ static void accept_record(struct engine *en, struct part *part, struct kafka_rec
 static void open_slot(struct engine *en, struct slot *slot)
 {
     struct err bad_header = ERR_INIT, e = ERR_INIT;
+    if (registered_waits(en, slot))
+        return;
     slot->opened = true;
     int header = headers_read(&slot->rec, &slot->arena, &slot->headers, &bad_header);
     if (decode(en, slot, &e)) {
@@ -184,6 +186,7 @@ static bool reply_topic_known(struct engine *en, struct slot *slot)
     case TOPIC_MISSING:
         answer_error(en, slot, REJECTED, "reply-topic", "the reply topic does not exist");
         return false;
+    case TOPIC_UNREGISTERED: /* of items only: a reply is a copy of the result */
     case TOPIC_OK:
         break;
     }
@@ -220,14 +223,17 @@ static bool items_topics_known(struct engine *en, struct slot *slot)
 static bool items_topic_known(struct engine *en, struct slot *slot, const struct op *op,
                               const struct topic **topic)
 {
-    switch (list_topic(en, slot, op, topic)) {
+    struct err e = ERR_INIT;
+
+    switch (list_topic(en, slot, op, topic, &e)) {
     case TOPIC_OK:
         return true;
     case TOPIC_ASKED:
         return false;
     case TOPIC_MISSING:
-        answer_error(en, slot, REJECTED, "topic-missing",
-                     list_topic_why(en, op, *topic, &slot->arena));
+    case TOPIC_UNREGISTERED:
+        answer_error(en, slot, REJECTED, e.reason,
+                     arena_printf(&slot->arena, "%s", e.text));
         return false;
     }
     abort();

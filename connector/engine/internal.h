@@ -2,8 +2,8 @@
  * every other file owns one subject: parts.c (ownership), intake.c (record -> command),
  * dispatch.c (calls), doubt.c (calls that may have been executed), orphans.c (calls whose
  * partition went away), repeats.c (command ids seen before), answer.c (outcomes), tick.c
- * (transactions), topics.c (reply and resource topics), fetch.c (files that a command has
- * the URL of), list.c and items.c (lists),
+ * (transactions), topics.c (reply and resource topics), registered.c (schemas at the
+ * registry), fetch.c (files that a command has the URL of), list.c and items.c (lists),
  * jobs.c (lists that go on: whose they are), walk.c (their pages), sync.c (lists that are
  * walked again and again), ingest.c and
  * outbox.c (webhooks), status.c (pages). */
@@ -84,6 +84,7 @@ struct part {
     bool seeded;           /* `seen` knows the results of before us */
     struct kafka_partition tail; /* of the results, while SEEDING */
     int64_t tail_next, tail_end; /* tail_next -1: its ends are asked for */
+    bool tail_waits;             /* for the schema of a result in it */
     char why[240];
 };
 TAILQ_HEAD(part_list, part);
@@ -179,6 +180,11 @@ struct engine {
     regex_t reply_regex;
     bool has_reply_regex;
     struct topic_info *topics;
+
+    /* schemas at the registry */
+    uint64_t schema_news;  /* of registry_news, what was looked at */
+    bool schemas_known;    /* of the outputs: nothing is fetched before */
+    char schemas_why[480]; /* they are not */
 
     /* ticks */
     struct kafka_tick tick;
@@ -302,6 +308,7 @@ void repeats_fini(struct part *part);
 void repeats_seed(struct engine *en, struct part *part); /* ends as PARKED */
 bool repeats_watermarks(struct engine *en, const struct kafka_event *ev);
 void repeats_read(struct engine *en, const struct kafka_event *ev);
+void repeats_again(struct engine *en); /* tails that waited for a schema are read */
 enum repeat_answer repeats_look(struct engine *en, struct slot *slot);
 void repeats_answered(struct engine *en, struct slot *slot, const struct result *res);
 void repeats_know(struct engine *en, struct slot *slot); /* the same, of its record */
@@ -350,7 +357,12 @@ size_t answer_record_size(const struct kafka_output *out);
 void answer_waits(struct engine *en, struct slot *slot, bool waits);
 
 /* topics.c */
-enum topic_answer { TOPIC_OK, TOPIC_MISSING, TOPIC_ASKED };
+enum topic_answer {
+    TOPIC_OK,
+    TOPIC_MISSING,
+    TOPIC_ASKED,
+    TOPIC_UNREGISTERED /* list_topic only: the registry lacks the schema of its items */
+};
 struct topic {
     const char *name; /* interned */
     int32_t partitions;
@@ -365,6 +377,19 @@ enum topic_answer topic_ask(struct engine *en, struct slot *slot, struct str nam
 void topic_forget(struct engine *en, const char *name); /* it is asked for anew */
 void topics_answered(struct engine *en, const struct kafka_event *ev);
 void topics_free(struct engine *en);
+
+/* registered.c; without a registry all is known */
+void registered_turn(struct engine *en);
+/* The record cannot be read yet: the slot waits in SLOT_SCHEMA, to be opened again. */
+bool registered_waits(struct engine *en, struct slot *slot);
+/* OK, ASKED (a slot waits in SLOT_SCHEMA) or UNREGISTERED (e says why). */
+enum topic_answer registered_items(struct engine *en, struct slot *slot,
+                                   const struct op *op, const char *topic, struct err *e);
+/* Must reading these records wait for a schema? */
+bool registered_tail_waits(struct engine *en, const struct kafka_record *records,
+                           size_t n);
+const char *registered_trouble(struct engine *en); /* why some wait; NULL: none does */
+void registered_status(struct engine *en, struct buf *out);
 
 /* fetch.c */
 int fetch_init(struct engine *en, struct err *e);
@@ -455,15 +480,13 @@ int list_token(const struct list_page *page, struct arena *a, struct str *token,
 void list_keep(struct list_page *page, bool (*wanted)(void *arg, struct str row),
                void *arg, struct arena *a);
 int64_t list_max_items(const struct command *cmd); /* -1: all */
-/* The topic of its items. `slot` NULL: whoever asks asks again. */
+/* The topic of its items, whose schema the registry has, if there is one. `slot` NULL:
+ * whoever asks asks again. MISSING, UNREGISTERED: e says what to do about it. */
 #define LIST_TOPIC_MAX 300
 void list_topic_name(const struct engine *en, const struct op *op,
                      char name[LIST_TOPIC_MAX]);
 enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
-                             const struct topic **topic);
-/* What to do about it when it is missing. */
-const char *list_topic_why(const struct engine *en, const struct op *op,
-                           const struct topic *topic, struct arena *a);
+                             const struct topic **topic, struct err *e);
 /* A tick was refused because of this item. */
 void list_refused(struct engine *en, struct slot *slot, size_t item,
                   const struct kafka_tick *tick);

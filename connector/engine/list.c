@@ -183,25 +183,24 @@ void list_topic_name(const struct engine *en, const struct op *op,
 }
 
 enum topic_answer list_topic(struct engine *en, struct slot *slot, const struct op *op,
-                             const struct topic **topic)
+                             const struct topic **topic, struct err *e)
 {
+    enum topic_answer answer;
     char name[LIST_TOPIC_MAX];
 
+    *topic = NULL;
     list_topic_name(en, op, name);
-    return topic_ask(en, slot, str_of(name), true, topic);
-}
-
-const char *list_topic_why(const struct engine *en, const struct op *op,
-                           const struct topic *topic, struct arena *a)
-{
-    char name[LIST_TOPIC_MAX];
-
-    list_topic_name(en, op, name);
-    return arena_printf(a,
+    answer = topic_ask(en, slot, str_of(name), true, topic);
+    if (answer == TOPIC_OK)
+        return registered_items(en, slot, op, name, e);
+    if (answer == TOPIC_MISSING)
+        (void)err_input(e, "topic-missing",
                         "the items of %s go to topic %s: %s; create it%s, or set "
                         "topics.create = true and allow Create",
-                        op->name, name, topic != NULL ? topic->why : "too many topics",
+                        op->name, name,
+                        *topic != NULL ? (*topic)->why : "too many topics",
                         op->items == &item_event ? "" : " (cleanup.policy=compact)");
+    return answer;
 }
 
 /* What came is in the result, as far as it may be. */

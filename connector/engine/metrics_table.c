@@ -15,9 +15,9 @@ static const char *const dead_letter_reasons[] = {
     "TooLarge",    "TooDeep",       "BadUtf8",           "BadValue",  "BadJson",
     "WrongFormat", "RecordUnknown", "WebhookUnparsable", "Gap",       NULL};
 static const char *const open_states[] = {
-    "queued",  "twin",   "topic",    "fetch",   "fetching", "ready",
-    "waiting", "arming", "calling",  "confirm", "doubt",    "lookup",
-    "probing", "orphan", "answered", "ticking", NULL};
+    "queued", "twin",    "topic",  "schema",   "fetch",   "fetching",
+    "ready",  "waiting", "arming", "calling",  "confirm", "doubt",
+    "lookup", "probing", "orphan", "answered", "ticking", NULL};
 static const char *const doubt_resolutions[] = {"recovered", "not-executed", "reported",
                                                 NULL};
 static const char *const tick_results[] = {"committed",  "aborted", "stale",

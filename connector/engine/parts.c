@@ -21,6 +21,7 @@ static void seed(struct engine *en, struct part *part);
 static void tell_gap(struct engine *en, struct part *part);
 static void drop_slots(struct engine *en, struct part *part, const char *reason);
 static void ask_ends_again(struct engine *en, struct part *part);
+static bool may_fetch(const struct engine *en, const struct part *part);
 static bool all_answered(const struct engine *en);
 static bool has_parked(const struct engine *en);
 static void assign_now(struct engine *en);
@@ -368,9 +369,17 @@ static void tell_gap(struct engine *en, struct part *part)
     buf_fini(&text);
 }
 
+/* Nothing is read that we could not answer. */
+static bool may_fetch(const struct engine *en, const struct part *part)
+{
+    return part->state == PART_PARKED && en->schemas_known;
+}
+
 static bool all_answered(const struct engine *en)
 {
     const struct part *part;
+    if (!en->schemas_known)
+        return false;
     TAILQ_FOREACH (part, &en->parts, link)
         if (part->state == PART_ASKING || part->state == PART_STARTING ||
             part->state == PART_SEEDING)
@@ -383,7 +392,7 @@ static bool has_parked(const struct engine *en)
 {
     const struct part *part;
     TAILQ_FOREACH (part, &en->parts, link)
-        if (part->state == PART_PARKED)
+        if (may_fetch(en, part))
             return true;
     return false;
 }
@@ -398,19 +407,19 @@ static void assign_now(struct engine *en)
         max++;
     struct kafka_offset *list = mem_array(max + 1, sizeof *list);
     TAILQ_FOREACH (part, &en->parts, link)
-        if (part->jobs != NULL && part->state == PART_PARKED)
+        if (part->jobs != NULL && may_fetch(en, part))
             list[n++] = (struct kafka_offset){part->at, KAFKA_BEGINNING, STR_NULL};
-        else if (part->state == PART_PARKED || part->state == PART_LIVE ||
+        else if (may_fetch(en, part) || part->state == PART_LIVE ||
                  part->state == PART_READING || part->state == PART_RECHECK)
             list[n++] = (struct kafka_offset){part->at, part->next, STR_NULL};
     en->kafka.assign(en->kafka.self, list, n, en->assignment);
     mem_free(list);
     en->assigned = true;
     TAILQ_FOREACH (part, &en->parts, link) {
-        if (part->state == PART_PARKED && part->jobs != NULL) {
+        if (may_fetch(en, part) && part->jobs != NULL) {
             part->state = PART_READING;
             jobs_reach(en, part);
-        } else if (part->state == PART_PARKED) {
+        } else if (may_fetch(en, part)) {
             part->state = PART_LIVE;
             if (part->gap_end > 0)
                 tell_gap(en, part);

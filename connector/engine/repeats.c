@@ -18,6 +18,7 @@ static void seed(struct engine *en, struct part *part, const struct kafka_record
 static void unseeded(struct engine *en, struct part *part, const char *why);
 static struct part *seeding_part(struct engine *en, struct kafka_partition results,
                                  int64_t from);
+static bool armed_is_unread(const struct engine *en, const struct part *part);
 static void hand_over(struct engine *en, const struct slot *slot);
 static bool says_something(const struct part *part, const struct result *res);
 static bool repeatable(const struct engine *en, const struct slot *slot,
@@ -101,6 +102,9 @@ void repeats_read(struct engine *en, const struct kafka_event *ev)
         unseeded(en, part, ev->error);
         return;
     }
+    part->tail_waits = registered_tail_waits(en, ev->records, ev->n_records);
+    if (part->tail_waits)
+        return;
     arena_init(&a, 16 * 1024);
     for (i = 0; i < ev->n_records; i++) {
         arena_reset(&a);
@@ -109,6 +113,18 @@ void repeats_read(struct engine *en, const struct kafka_event *ev)
     arena_fini(&a);
     part->tail_next = ev->offset;
     read_on(en, part);
+}
+
+void repeats_again(struct engine *en)
+{
+    struct part *part;
+
+    TAILQ_FOREACH (part, &en->parts, link) {
+        if (part->state != PART_SEEDING || !part->tail_waits)
+            continue;
+        part->tail_waits = false;
+        read_on(en, part);
+    }
 }
 
 enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
@@ -120,7 +136,7 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
         slot->holds_id)
         return REPEAT_NO;
     HASH_FIND(by_id, slot->part->ids, slot->command_id.ptr, slot->command_id.len, first);
-    if (first != NULL) {
+    if (first != NULL || armed_is_unread(en, slot->part)) {
         if (slot->state != SLOT_TWIN)
             slot_move(en, slot, SLOT_TWIN);
         return REPEAT_WAITS;
@@ -138,6 +154,18 @@ enum repeat_answer repeats_look(struct engine *en, struct slot *slot)
     }
     repeats_hold(en, slot);
     return REPEAT_NO;
+}
+
+/* What a former owner may have sent has an id that is not known before its schema is: it
+ * may be any. */
+static bool armed_is_unread(const struct engine *en, const struct part *part)
+{
+    const struct slot *slot;
+
+    TAILQ_FOREACH (slot, &en->lists[SLOT_SCHEMA], link)
+        if (slot->part == part && slot->found_armed && !slot->opened)
+            return true;
+    return false;
 }
 
 void repeats_hold(struct engine *en, struct slot *slot)

@@ -8,18 +8,20 @@
 #define ARENA_BLOCK 1024
 
 const char *const slot_state_names[SLOT_STATES] = {
-    "queued",  "twin",   "topic",    "fetch",   "fetching", "ready",
-    "waiting", "arming", "calling",  "confirm", "doubt",    "lookup",
-    "probing", "orphan", "answered", "ticking", "free"};
+    "queued", "twin",    "topic",  "schema",   "fetch",   "fetching",
+    "ready",  "waiting", "arming", "calling",  "confirm", "doubt",
+    "lookup", "probing", "orphan", "answered", "ticking", "free"};
 
 /* Which states may follow which: rows are "from", bits are "to". */
 #define TO(s) (1u << (s))
 static const unsigned transitions[SLOT_STATES] = {
-    [SLOT_QUEUED] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_FETCH) | TO(SLOT_READY) |
-                    TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_QUEUED] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_SCHEMA) | TO(SLOT_FETCH) |
+                    TO(SLOT_READY) | TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_TWIN] = TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
-    [SLOT_TOPIC] = TO(SLOT_TWIN) | TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_DOUBT) |
-                   TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_TOPIC] = TO(SLOT_TWIN) | TO(SLOT_SCHEMA) | TO(SLOT_FETCH) | TO(SLOT_READY) |
+                   TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
+    [SLOT_SCHEMA] = TO(SLOT_TWIN) | TO(SLOT_TOPIC) | TO(SLOT_FETCH) | TO(SLOT_READY) |
+                    TO(SLOT_DOUBT) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_FETCH] = TO(SLOT_FETCHING) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_FETCHING] = TO(SLOT_FETCH) | TO(SLOT_READY) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),
     [SLOT_READY] = TO(SLOT_ARMING) | TO(SLOT_CALLING) | TO(SLOT_ANSWERED) | TO(SLOT_FREE),

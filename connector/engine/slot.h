@@ -24,6 +24,8 @@ enum slot_state {
     SLOT_QUEUED,   /* in its lane, behind others or not opened yet */
     SLOT_TWIN,     /* head of its lane; waits for the one with the same command id */
     SLOT_TOPIC,    /* head of its lane; its reply topic is being asked for */
+    SLOT_SCHEMA,   /* head of its lane; the registry is asked for its record's schema, or
+                      for that of its items */
     SLOT_FETCH,    /* head of its lane; wants to fetch a file that it has the URL of */
     SLOT_FETCHING, /* that request runs */
     SLOT_READY,    /* head of its lane; wants to call Front */
@@ -39,7 +41,7 @@ enum slot_state {
     SLOT_TICKING,  /* its result is in the tick that runs */
     SLOT_FREE
 };
-#define SLOT_STATES 17
+#define SLOT_STATES 18
 extern const char *const slot_state_names[SLOT_STATES];
 
 /* The records a slot adds to its tick: the result and a reply copy, or a dead letter. */

@@ -37,13 +37,18 @@ bool engine_healthy(struct engine *en, const struct engine_health *h, struct buf
 bool engine_ready(struct engine *en, struct buf *why)
 {
     const char *not_ready = NULL;
+    char schemas[560];
     struct part *part;
     int64_t lag = 0;
     if (en->closing)
         not_ready = "draining";
     else if (!en->kafka_up)
         not_ready = "Kafka is not reached";
-    else if (!en->group_assigned)
+    else if (!en->schemas_known) {
+        (void)snprintf(schemas, sizeof schemas, "output schemas unresolved: %s",
+                       en->schemas_why);
+        not_ready = schemas;
+    } else if (!en->group_assigned)
         not_ready = "no assignment yet";
     TAILQ_FOREACH (part, &en->parts, link) {
         lag += lag_of(en, part);
@@ -66,7 +71,7 @@ void engine_status_json(struct engine *en, const struct engine_health *h, struct
 {
     struct quota_view qv;
     struct buf why;
-    buf_init(&why, 1024);
+    buf_init(&why, 2048);
     bool ready = engine_ready(en, &why);
     quota_view(en->quota, en->now, &qv);
     buf_printf(out, "{\"ready\":%s,\"reason\":", ready ? "true" : "false");
@@ -93,6 +98,8 @@ void engine_status_json(struct engine *en, const struct engine_health *h, struct
     print_parts(en, out);
     buf_add_cstr(out, "],\"webhooks\":");
     ingest_status(en, out);
+    buf_add_cstr(out, ",\"registry\":");
+    registered_status(en, out);
     buf_add_cstr(out, ",\"jobs\":{");
     print_jobs(en, out);
     buf_add_cstr(out, "]}}\n");
@@ -163,6 +170,8 @@ static const char *waiting_reason(struct engine *en)
         return "Front refuses the token (401)";
     if (!en->me_known && en->group_assigned)
         return "waiting for Front's first answer";
+    if (registered_trouble(en) != NULL)
+        return registered_trouble(en);
     if (en->counts[SLOT_WAITING] > 0)
         return "commands wait for a retry";
     if (en->counts[SLOT_READY] > 0)

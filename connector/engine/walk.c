@@ -181,7 +181,9 @@ const struct request *walk_request(struct engine *en, struct job *job)
 /* False: it waits for it; a sync that has not begun fails. */
 static bool knows_topic(struct engine *en, struct job *job)
 {
-    switch (list_topic(en, NULL, job->op, &job->items_topic)) {
+    struct err e = ERR_INIT;
+
+    switch (list_topic(en, NULL, job->op, &job->items_topic, &e)) {
     case TOPIC_OK:
         return true;
     case TOPIC_ASKED:
@@ -189,13 +191,13 @@ static bool knows_topic(struct engine *en, struct job *job)
         job->asks = true;
         return false;
     case TOPIC_MISSING:
+    case TOPIC_UNREGISTERED:
         if (job_is_sync(job) && job->rec.pages == 0) {
-            walk_end(en, job, FAILED, "topic-missing",
-                     list_topic_why(en, job->op, job->items_topic, &job->page_arena));
+            walk_end(en, job, FAILED, e.reason,
+                     arena_printf(&job->page_arena, "%s", e.text));
             return false;
         }
-        log_warn("jobs.waiting", "job %s waits: %s", job->key,
-                 list_topic_why(en, job->op, job->items_topic, &job->page_arena));
+        log_warn("jobs.waiting", "job %s waits: %s", job->key, e.text);
         job_wait(en, job, en->now + MISSING_AGAIN_MS);
         return false;
     }

@@ -108,7 +108,7 @@ static bool is_loopback(const char *host)
 
 /* Plain http is for a server on this machine: a token must not cross a network in the
  * clear. */
-static int check_base(CURLU *u, const char *url, struct err *e)
+static int check_base(CURLU *u, const char *url, bool plain, struct err *e)
 {
     char *scheme = NULL, *host = NULL;
     int rc = 0;
@@ -118,7 +118,7 @@ static int check_base(CURLU *u, const char *url, struct err *e)
         curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK)
         rc = err_set(e, ERR_SETTINGS, "%s is not a URL", url);
     else if (strcmp(scheme, "https") != 0 &&
-             !(strcmp(scheme, "http") == 0 && is_loopback(host)))
+             !(strcmp(scheme, "http") == 0 && (plain || is_loopback(host))))
         rc = err_set(e, ERR_SETTINGS, "%s: must be https, or http to loopback", url);
     curl_free(scheme);
     curl_free(host);
@@ -164,7 +164,7 @@ struct http_client *http_client_new(struct loop *lo, const struct http_client_op
         (void)err_set(e, ERR_SYSTEM, "libcurl cannot be set up");
         goto out;
     }
-    if (check_base(u, o->url, e) != 0)
+    if (check_base(u, o->url, o->plain_http, e) != 0)
         goto out;
     hc->base_path = base_path_of(u);
     (void)curl_multi_setopt(hc->multi, CURLMOPT_SOCKETFUNCTION, on_socket);

@@ -97,6 +97,7 @@ struct http_port {
 struct http_client_options {
     const char
         *url; /* base URL: scheme://host[:port][/path]; plain http only to loopback */
+    bool plain_http;     /* plain http to any host */
     const char *ca_file; /* NULL: system */
     const char *proxy;   /* NULL: none; the environment is ignored */
     int64_t connect_timeout_ms;

@@ -188,6 +188,10 @@ void admin_run(struct call *c)
 {
     char what[64] = "";
     size_t at = 0;
+    if (c->n_segments > 1 && strcmp(c->segments[1], "registry") == 0) {
+        registry_run(c);
+        return;
+    }
     for (size_t i = 1; i < c->n_segments && at + strlen(c->segments[i]) + 2 < sizeof what;
          i++)
         at += (size_t)snprintf(what + at, sizeof what - at, "%s%s", at > 0 ? "/" : "",

@@ -169,7 +169,12 @@ pids+=($!)
 await "$work/sandbox" '"ready":true'
 url=$(field url < "$work/sandbox")
 kafka=$(field bootstrap < "$work/sandbox")
+registry=$(field registry < "$work/sandbox")
 start_connector avro front.commands << END
+schemas.registry.url = $registry
+schemas.register = true
+# One topic has commands of many schemas.
+schemas.subject.strategy = topic-record
 webhooks.listen = 127.0.0.1:0
 webhooks.app.keys = demo-key
 events.heal.every.ms = 3000
@@ -179,7 +184,8 @@ start_connector json front.commands-json < /dev/null
 await "$work/avro.log" group.assigned
 await "$work/avro.log" webhooks.listen
 await "$work/json.log" group.assigned
-echo "Sandbox of Front at $url, its Kafka at $kafka, two connectors running."
+echo "Sandbox of Front at $url, its Kafka at $kafka, its schema registry at"
+echo "$registry, two connectors running."
 
 hooks=$(sed -n 's/.*webhooks.listen: .* port \([0-9]*\).*/\1/p' "$work/avro.log")
 python3 - "$url/_sandbox/webhooks" "$hooks" << 'END'
@@ -189,7 +195,8 @@ webhook = {"kind": "app", "key": "demo-key", "url": f"http://127.0.0.1:{port}/we
 urllib.request.urlopen(url, json.dumps(webhook).encode())
 END
 
-show "A create, in the operation's own Avro record" avro create-tag name=Demo --typed
+show "A create, in the operation's own Avro record, by the schema registry" avro \
+    create-tag name=Demo --typed
 show "An update, as front.Command" avro update-conversation conversation_id=cnv_1 status=archived
 show "A delete, as JSON" json delete-tag tag_id=tag_1
 show "A list of one page" avro list-teammates
@@ -205,6 +212,15 @@ show "A bad command: refused, Front is not asked" avro \
     update-conversation conversation_id=cnv_1 statu=open --force
 show "A reply that Front executes and never answers: in doubt, not sent again" avro \
     create-message-reply conversation_id=cnv_timeout body=Hello -H on-in-doubt=report
+
+printf '\nWhat the schema registry has\n'
+python3 - "$registry" << 'END'
+import json, sys, urllib.parse, urllib.request
+def ask(path):
+    return json.load(urllib.request.urlopen(sys.argv[1] + path))
+for subject in ask("/subjects"):
+    print("  id %(id)2d  %(subject)s" % ask(f"/subjects/{urllib.parse.quote(subject)}/versions/latest"))
+END
 
 printf '\nWhat Front was asked\n'
 python3 - "$url/_sandbox/requests" << 'END'

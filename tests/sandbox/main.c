@@ -28,7 +28,7 @@
     "front.teams"
 
 static const char help_text[] =
-    "front-sandbox: a Front look-alike and a mock Kafka on 127.0.0.1\n"
+    "front-sandbox: a Front look-alike, a mock Kafka and a schema registry on 127.0.0.1\n"
     "\n"
     "  front-sandbox [options]             serve until SIGTERM; prints one JSON line "
     "when ready\n"
@@ -41,6 +41,7 @@ static const char help_text[] =
     "\n"
     "  --port N            port of the API; 0 = any (default 0)\n"
     "  --no-kafka          no mock Kafka\n"
+    "  --no-registry       no schema registry\n"
     "  --topics a:4,b:4    topics and partitions (default: all topics of the connector, "
     "4)\n"
     "  --seed N            another world and other ids (default 1)\n"
@@ -169,6 +170,7 @@ static int world_load(struct sandbox *sb, struct err *e)
 enum {
     OPT_PORT = 256,
     OPT_NO_KAFKA,
+    OPT_NO_REGISTRY,
     OPT_TOPICS,
     OPT_SEED,
     OPT_FILL,
@@ -190,6 +192,7 @@ enum {
 static const struct option long_options[] = {
     {"port", required_argument, NULL, OPT_PORT},
     {"no-kafka", no_argument, NULL, OPT_NO_KAFKA},
+    {"no-registry", no_argument, NULL, OPT_NO_REGISTRY},
     {"topics", required_argument, NULL, OPT_TOPICS},
     {"seed", required_argument, NULL, OPT_SEED},
     {"fill", required_argument, NULL, OPT_FILL},
@@ -280,6 +283,9 @@ static int option_take(struct options *o, int opt, const char *name, int *guards
     case OPT_NO_KAFKA:
         o->kafka = false;
         break;
+    case OPT_NO_REGISTRY:
+        o->registry = false;
+        break;
     case OPT_TOPICS:
         o->topics = optarg;
         break;
@@ -343,6 +349,7 @@ static int options_read(int argc, char **argv, struct options *o, struct err *e)
 {
     int opt, guards = -1, at = 0;
     *o = (struct options){.kafka = true,
+                          .registry = true,
                           .topics = TOPICS_PRESET,
                           .seed = 1,
                           .slow_ms = 3000,
@@ -403,6 +410,7 @@ static int serve(struct sandbox *sb, struct err *e)
     TAILQ_INIT(&sb->lates);
     deliveries_init(&sb->deliveries);
     hooks_init(sb);
+    registry_open(sb);
     sb->poster = poster_new(&sb->timers, e);
     if (sb->poster == NULL)
         goto out;
@@ -418,8 +426,12 @@ static int serve(struct sandbox *sb, struct err *e)
     }
     if (webhooks_start(sb, e) < 0)
         goto out;
-    json_t *line = json_pack("{s:b, s:s, s:s?}", "ready", 1, "url", sb->url, "bootstrap",
-                             mk != NULL ? mock_bootstrap(mk) : NULL);
+    char *registry =
+        sb->opt.registry ? mem_printf("%s/_sandbox/registry", sb->url) : NULL;
+    json_t *line =
+        json_pack("{s:b, s:s, s:s?, s:s?}", "ready", 1, "url", sb->url, "bootstrap",
+                  mk != NULL ? mock_bootstrap(mk) : NULL, "registry", registry);
+    mem_free(registry);
     (void)json_dumpf(line, stdout, JSON_COMPACT);
     json_decref(line);
     fputs("\n", stdout);
@@ -434,6 +446,7 @@ out:
     poster_free(sb->poster);
     server_stop(sb);
     json_decref(sb->opt.webhooks);
+    json_decref(sb->registry);
     spec_fini(&sb->spec);
     timers_fini(&sb->timers);
     journal_fini(&sb->journal);

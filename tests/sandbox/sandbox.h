@@ -25,7 +25,7 @@
 
 struct options {
     int port;
-    bool kafka;
+    bool kafka, registry;
     const char *topics; /* "a:4,b:4" */
     const char *catalogue, *state_file, *token, *app_secret;
     uint64_t seed;
@@ -47,6 +47,7 @@ struct sandbox {
     struct journal journal;
     struct hooks hooks;
     struct deliveries deliveries;
+    json_t *registry; /* registry.c */
     struct poster *poster;
     struct timers timers;
     TAILQ_HEAD(, late) lates; /* emit.c */
@@ -225,6 +226,10 @@ void late_clear(struct sandbox *sb);
 
 /* admin.c: /_sandbox/... */
 void admin_run(struct call *c);
+
+/* registry.c: /_sandbox/registry/... */
+void registry_open(struct sandbox *sb);
+void registry_run(struct call *c);
 
 /* server.c */
 int server_start(struct sandbox *sb, struct err *e);

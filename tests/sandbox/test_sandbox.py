@@ -814,5 +814,77 @@ class Options(unittest.TestCase):
         self.assertEqual(sb.stop(), 0)
 
 
+class Registry(unittest.TestCase):
+    """The schema registry: Confluent's API, as much as clients use."""
+
+    STRING, OTHER = '{"type": "string"}', '{"type":"record","name":"r","fields":[]}'
+
+    @classmethod
+    def setUpClass(cls):
+        cls.sandbox = Sandbox("--no-kafka")
+        cls.addClassCleanup(cls.sandbox.stop)
+
+    def ask(self, method, path, schema=None, **more):
+        answer = self.sandbox.ask(method, "/_sandbox/registry" + path,
+                                  None if schema is None else {"schema": schema, **more})
+        return answer.status, answer.json
+
+    def wrong(self, code, answered):
+        self.assertEqual((answered[0], answered[1]["error_code"]), (code // 100, code))
+
+    def test_its_address_is_told(self):
+        self.assertEqual(self.sandbox.ready["registry"], self.sandbox.url + "/_sandbox/registry")
+
+    def test_a_schema_has_one_id_wherever_it_is(self):
+        first = self.ask("POST", "/subjects/a%2Fb/versions", self.STRING)
+        self.assertEqual(first[0], 200)
+        number = first[1]["id"]
+        for subject in ("a%2Fb", "other"):  # written otherwise it is the same
+            self.assertEqual(self.ask("POST", f"/subjects/{subject}/versions",
+                                      '{ "type" :"string"}'), (200, {"id": number}))
+        self.assertEqual(self.ask("GET", f"/schemas/ids/{number}"), (200, {"schema": self.STRING}))
+        second = self.ask("POST", "/subjects/other/versions", self.OTHER)[1]["id"]
+        self.assertNotEqual(second, number)
+        self.assertEqual(self.ask("GET", "/subjects/other/versions"), (200, [1, 2]))
+        entry = {"subject": "other", "id": second, "version": 2, "schema": self.OTHER}
+        for which in ("latest", "2"):
+            self.assertEqual(self.ask("GET", f"/subjects/other/versions/{which}"), (200, entry))
+        self.assertEqual(self.ask("POST", "/subjects/other?normalize=true", self.OTHER),
+                         (200, entry))
+        self.assertLessEqual({"a/b", "other"}, set(self.ask("GET", "/subjects")[1]))
+
+    def test_what_there_is_not(self):
+        self.ask("POST", "/subjects/there/versions", self.STRING)
+        self.wrong(40401, self.ask("POST", "/subjects/none", self.STRING))
+        self.wrong(40401, self.ask("GET", "/subjects/none/versions"))
+        self.wrong(40401, self.ask("GET", "/subjects/none/versions/latest"))
+        self.wrong(40402, self.ask("GET", "/subjects/there/versions/9"))
+        self.wrong(40403, self.ask("POST", "/subjects/there", '"bytes"'))
+        for number in ("999", "0", "-1", "x"):
+            self.wrong(40403, self.ask("GET", f"/schemas/ids/{number}"))
+        self.assertEqual(self.ask("GET", "/nothing"),
+                         (404, {"error_code": 404, "message": "HTTP 404 Not Found"}))
+
+    def test_what_is_no_avro(self):
+        for schema in ("no JSON", '{"type": "record"}', '"nothing"'):
+            self.wrong(42201, self.ask("POST", "/subjects/bad/versions", schema))
+        self.wrong(42201, self.ask("POST", "/subjects/bad/versions", self.STRING,
+                                   schemaType="PROTOBUF"))
+        self.wrong(42201, self.ask("POST", "/subjects/bad/versions", self.STRING,
+                                   references=[{"name": "x"}]))
+        self.assertNotIn("bad", self.ask("GET", "/subjects")[1])
+
+    def test_a_reset_keeps_it(self):
+        number = self.ask("POST", "/subjects/kept/versions", self.STRING)[1]["id"]
+        self.assertEqual(self.sandbox.ask("POST", "/_sandbox/reset").status, 204)
+        self.assertEqual(self.ask("GET", f"/schemas/ids/{number}")[0], 200)
+
+    def test_off(self):
+        sandbox = Sandbox("--no-kafka", "--no-registry")
+        self.addCleanup(sandbox.stop)
+        self.assertIsNone(sandbox.ready["registry"])
+        self.assertEqual(sandbox.ask("GET", "/_sandbox/registry/subjects").status, 404)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -28,8 +28,14 @@ def schema(name):
 
 def encode(name, record):
     parsed, header = schema(name)
+    return header + datum(parsed, record)
+
+
+def datum(parsed, record):
+    """The bytes behind the header; parsed: a schema, or its text."""
+    if isinstance(parsed, str):
+        parsed = fastavro.parse_schema(json.loads(parsed))
     out = io.BytesIO()
-    out.write(header)
     fastavro.schemaless_writer(out, parsed, record, strict_allow_default=True)
     return out.getvalue()
 
@@ -57,16 +63,22 @@ def command(operation, params=None, body=None, **fields):
 
 def typed(operation, /, **fields):
     """A typed command."""
-    name = operation_named(operation)["record"].rsplit(".", 1)[1]
-    return record(f"commands/{name}", **fields)
+    return record(f"commands/{record_of(operation)}", **fields)
+
+
+def record_of(operation):
+    return operation_named(operation)["record"].rsplit(".", 1)[1]
+
+
+def filled(name, /, **fields):
+    """The fields given, and of all others the default."""
+    parsed, _ = schema(name)
+    return {f["name"]: f["default"] for f in parsed["fields"] if "default" in f} | fields
 
 
 def record(name, /, **fields):
     """A record of that schema: every field that is not given has its default."""
-    parsed, _ = schema(name)
-    filled = {f["name"]: f["default"] for f in parsed["fields"] if "default" in f}
-    filled.update(fields)
-    return encode(name, filled)
+    return encode(name, filled(name, **fields))
 
 
 def operation_named(name):

@@ -29,28 +29,36 @@ from confluent_kafka import admin
 
 import avro
 import front as scripted
+import registered
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "kafka"))
 import kafka  # noqa: E402
+import registry  # noqa: E402
 
 BUILD = ROOT / os.environ.get("BUILD", "build")
 BINARY = str(BUILD / "front-connector")
 TOKEN = "token-of-the-tests"
 APP_UID, APP_SECRET = "app-uid", "app-secret-of-the-tests"
-SECRETS = TOKEN, APP_SECRET
+SECRETS = TOKEN, APP_SECRET, registered.PASSWORD
 
 
 class World:
     """What one run of the tests shares."""
 
-    broker = None
+    broker = schema_registry = None
 
     def kafka(self):
         if not self.broker:
             self.broker = kafka.start()
             self.warm_up()
         return self.broker
+
+    def registry(self):
+        if not self.schema_registry:
+            self.schema_registry = registry.launch()
+            self.kafka()
+        return self.schema_registry.wait()
 
     def warm_up(self):
         """Waits for the group and transaction coordinators, which are made on first use."""
@@ -74,6 +82,9 @@ class World:
         if self.broker:
             self.broker.remove()
             self.broker = None
+        if self.schema_registry:
+            self.schema_registry.remove()
+            self.schema_registry = None
 
 
 world = World()
@@ -227,7 +238,8 @@ class Stage:
     """Topics, a Front, connectors and what came out. close() must be called."""
 
     def __init__(self, front=None, partitions=4, results_config=None, bootstrap=None,
-                 create=True, **settings):
+                 create=True, registry_url=None, **settings):
+        self.codec = registered.Codec(registry_url) if registry_url else None
         self.bootstrap = bootstrap or world.kafka().bootstrap
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="front-connector-test."))
         self.front = front or scripted.Front()
@@ -260,6 +272,8 @@ class Stage:
             "reply.topics.allowed": "replies-.*", "kafka.consumer.session.timeout.ms": 6000,
             "kafka.consumer.heartbeat.interval.ms": 1000, "retry.backoff.ms": 20,
             "in.doubt": "report",  # looking takes 10 s and more: test_doubt.py has it
+            **({"schemas.registry.url": registry_url, "schemas.register": "true"}
+               if registry_url else {}),
             **settings}
         self.out, self.by_id = [], {}
         self.reader = None
@@ -336,11 +350,17 @@ class Stage:
                 continue
             out = Out(message)
             if out.topic != self.dead_letters_topic:
-                out.fields = avro.decode("records/Result", out.value)
+                out.fields = self.decode("records/Result", out)
                 if out.topic == self.results_topic:
                     self.by_id.setdefault(out.command_id, []).append(out)
             self.out.append(out)
         return len(messages)
+
+    def decode(self, name, out):
+        """By the independent client: with a registry it knows nothing but that."""
+        if self.codec:
+            return self.codec.decode(out.topic, out.value)
+        return avro.decode(name, out.value)
 
     def send(self, value, key=None, headers=None, partition=None):
         """Produces one command record; its place as (partition, offset), once flush() ran."""

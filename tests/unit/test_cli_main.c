@@ -300,19 +300,21 @@ static void check_offline_says_all(void **state)
 {
     struct call call =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "schemas.register=true", "check", "--offline", "--json");
+            "-X", "webhooks.listen=127.0.0.1:0", "-X", "webhooks.channel.keys=secret-key",
+            "check", "--offline", "--json");
     struct call strict =
         RUN("-X", "kafka.bootstrap.servers=localhost:1", "-X", "front.token=secret-token",
-            "-X", "schemas.register=true", "check", "--offline", "--strict");
+            "-X", "webhooks.listen=127.0.0.1:0", "-X", "webhooks.channel.keys=secret-key",
+            "check", "--offline", "--strict");
     char *rest = call.out;
     size_t lines = 0;
 
     (void)state;
     assert_int_equal(call.code, EXIT_DONE);
     assert_int_equal(strict.code, EXIT_USAGE);
-    assert_has(strict.out, "warn settings schemas.register: has no effect yet");
+    assert_has(strict.out, "warn webhooks webhooks.public.url");
     assert_has(strict.out, "skip token");
-    assert_null(strstr(strict.out, "secret-token"));
+    assert_null(strstr(strict.out, "secret-"));
     while (*rest) {
         char *end = strchr(rest, '\n');
         json_t *line = json_loadb(rest, (size_t)(end - rest), 0, NULL);

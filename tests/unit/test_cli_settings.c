@@ -158,6 +158,8 @@ static void checks_between_keys_name_the_key(void **state)
         {{"events.heal.every.ms=10"}, "events.heal.every.ms: must be 0, or"},
         {{"events.heal.from=yesterday"}, "events.heal.from: must be now"},
         {{"schemas.registry.url=registry"}, "schemas.registry.url: `registry` is no"},
+        {{"schemas.registry.url=http://me:pass@host/x"}, "schemas.registry.url: must be"},
+        {{"schemas.registry.url=http://host/x?y=z"}, "schemas.registry.url: must be"},
         {{"schemas.registry.username=me"}, "schemas.registry.username: user name and"},
         {{"in.doubt=maybe"}, "in.doubt: "},
     };

@@ -670,6 +670,13 @@ static void plain_http_is_for_loopback_only(void **state)
         assert_true((hc != NULL) == cases[i].good);
         http_client_free(hc);
     }
+    struct http_client_options anywhere = {
+        .url = "http://registry:8081/x", .places = 1, .plain_http = true};
+    struct http_client *hc = http_client_new(lo, &anywhere, &e);
+    assert_non_null(hc);
+    http_client_free(hc);
+    anywhere.url = "ftp://registry";
+    assert_null(http_client_new(lo, &anywhere, &e));
     loop_free(lo);
     assert_int_equal(http_url_check("https://h/p?q", &e), 0);
     assert_int_equal(http_url_check("http://h/p?q", &e), -1);

@@ -332,7 +332,7 @@ int item_encode(struct schemas *ss, const struct item_kind *kind, struct str jso
     put_key(&w, kind, json, parent_id);
     rec->key_len = out->len - rec->key_at;
     rec->value_at = out->len;
-    (void)buf_add(out, prefix, framing_seal(ss, sc, prefix));
+    (void)buf_add(out, prefix, framing_seal(sc, prefix));
     put_fields(&w, kind->fields, kind->n_fields, json, bare);
     put_branch(&w, parent_id.ptr != NULL);
     if (parent_id.ptr != NULL)
