@@ -7,12 +7,14 @@ Usage: run.py unit FOLDER...        the unit test programs of the folders
        run.py all FOLDER...         both, the tests of the schemas' generator and the sandbox's
 
 A unit test program is a cmocka one: its own output is shown when it fails. The system tests run
-in one process of build/venv, with one Kafka."""
+in processes of build/venv, each with a Kafka of its own: they wait most of their time, so two of
+them share the files out between them. What the second one says comes when the first has ended."""
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
@@ -20,6 +22,8 @@ PASSED = re.compile(rb"\[  PASSED  \] (\d+) test")
 FAILED = re.compile(rb"\[  FAILED  \] (\d+) test")
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
 PROGRAM_LIMIT_S = 300
+SYSTEM_PROCESSES = 2
+CLAIMS = "TEST_CLAIMS"  # a folder: whoever makes a file there runs the tests of that name
 TESTS = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(TESTS)
 VENV_PYTHON = os.path.join(ROOT, "build", "venv", "bin", "python")
@@ -85,31 +89,67 @@ class Result(unittest.TextTestResult):
         self.addFailure(test, (AssertionError, AssertionError(f"skipped: {reason}"), None))
 
 
+def is_mine(name):
+    """Nobody else runs these tests."""
+    folder = os.environ.get(CLAIMS)
+    if not folder:
+        return True
+    try:
+        os.close(os.open(os.path.join(folder, name), os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return False
+    return True
+
+
 def run_python(folder, words=()):
-    """Passed and failed tests of a folder's test_*.py; a class that cannot be set up is one."""
-    sys.path.insert(0, folder)
+    """Passed and failed tests of a folder's test_*.py, the largest first; a class that cannot be
+    set up is one."""
+    sys.path[:0] = [folder, os.path.join(TESTS, "kafka")]
     loader = unittest.TestLoader()
     loader.testNamePatterns = [f"*{w}*" for w in words] or None
-    suite = unittest.TestSuite(loader.loadTestsFromName(name[:-3])
-                               for name in sorted(os.listdir(folder))
-                               if re.fullmatch(r"test_\w+\.py", name))
-    result = unittest.TextTestRunner(sys.stdout, verbosity=2, resultclass=Result,
-                                     warnings="ignore").run(suite)
-    outside = sum(1 for name in result.bad if name.startswith(("setUp", "tearDown")))
-    return result.testsRun - (len(result.bad) - outside), len(result.bad)
+    names = [name for name in os.listdir(folder) if re.fullmatch(r"test_\w+\.py", name)]
+    names.sort(key=lambda name: (-os.path.getsize(os.path.join(folder, name)), name))
+    passed = failed = 0
+    for name in names:
+        if not is_mine(name):
+            continue
+        suite = loader.loadTestsFromName(name[:-3])
+        if suite.countTestCases() == 0:
+            continue
+        result = unittest.TextTestRunner(sys.stdout, verbosity=2, resultclass=Result,
+                                         warnings="ignore").run(suite)
+        outside = sum(1 for bad in result.bad if bad.startswith(("setUp", "tearDown")))
+        passed += result.testsRun - (len(result.bad) - outside)
+        failed += len(result.bad)
+    return passed, failed
 
 
 def run_system():
-    """The system tests need the client of build/venv: they run in a process of their own."""
-    child = subprocess.Popen([VENV_PYTHON, os.path.join(TESTS, "run.py"), "system"],
-                             stdout=subprocess.PIPE, text=True)
-    output = []
-    for line in child.stdout:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-        output.append(line)
-    counted = CLOSING.search("".join(output[-1:]))
-    if child.wait() not in (0, 1) or not counted:
+    """The system tests need the client of build/venv: they run in processes of their own."""
+    with tempfile.TemporaryDirectory() as claims:
+        children, outputs = [], []
+        for _ in range(SYSTEM_PROCESSES):
+            outputs.append(tempfile.TemporaryFile("w+"))
+            children.append(subprocess.Popen(
+                [VENV_PYTHON, os.path.join(TESTS, "run.py"), "system"], text=True,
+                env={**os.environ, CLAIMS: claims},
+                stdout=outputs[-1] if children else subprocess.PIPE))
+        for line in children[0].stdout:
+            outputs[0].write(line)
+            sys.stdout.write(line)
+            sys.stdout.flush()
+        sums = [sum_of(child, output) for child, output in zip(children, outputs)]
+    return tuple(sum(column) for column in zip(*sums))
+
+
+def sum_of(child, output):
+    child.wait()
+    output.seek(0)
+    text = output.read()
+    if not child.stdout:
+        sys.stdout.write(text)
+    counted = CLOSING.search(text.rstrip().rpartition("\n")[2])
+    if child.returncode not in (0, 1) or not counted:
         print(f"the system tests ended with {child.returncode}")
         return 0, 1
     return int(counted.group(1)), int(counted.group(2))
