@@ -9,7 +9,11 @@
 
 #include "codec/records/job.h"
 
-enum { PAGES_MAX = 3, ROWS_MOST = 3 };
+enum {
+    PAGES_MAX = 3,
+    ROWS_MOST = 3,
+    CHANGED_S = 1700900000 /* all rows: later than any watermark */
+};
 
 static const struct below_list table[] = {
     {"list-contact-conversations", "messages", "list-conversation-messages", true},
@@ -155,8 +159,8 @@ void below_print(const struct world *w, const struct below_page *bp, struct buf 
         (void)buf_add_cstr(out, "null");
     (void)buf_add_cstr(out, "},\"_results\":[");
     for (int i = 0; i < n; i++)
-        (void)buf_printf(out, "%s{\"id\":\"%s\"}", i > 0 ? "," : "",
-                         row_id(bp->id, bp->word, bp->gen, bp->page, i, text));
+        (void)buf_printf(out, "%s{\"id\":\"%s\",\"updated_at\":%d}", i > 0 ? "," : "",
+                         row_id(bp->id, bp->word, bp->gen, bp->page, i, text), CHANGED_S);
     (void)buf_add_cstr(out, "]}");
 }
 

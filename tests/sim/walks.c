@@ -242,9 +242,11 @@ static void judge_next(struct world *w, int slot, const struct cmd *c,
                "%s", wrong);
     else if (!str_eq(jr->page_token, str_of(want)))
         broken(w, "a job's record says which page is next", slot, c->part, c->index,
-               "%s, not %s", token, want);
+               "%s, not %s", token != NULL ? token : "none",
+               want != NULL ? want : "none");
     else if (last && !wk->below.runs)
-        broken(w, "a list ends with its last page", slot, c->part, c->index, "%s", token);
+        broken(w, "a list ends with its last page", slot, c->part, c->index, "page %d",
+               wk->page);
 }
 
 void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e,
