@@ -32,6 +32,10 @@ void sync_check_ask(struct world *w, const struct instance *in,
         BROKEN(w, "after a revoke no page is asked for", in->slot, st, "%s", st->name);
     if (in->k.owner < st->owner)
         return; /* it does not know yet that it owns it no more */
+    if (st->cancelled_at >= 0 && st->seen_by == in->k.owner &&
+        st->seen == st->cancelled_at) /* nobody has answered it yet */
+        BROKEN(w, "who was asked to cancel asks for no page", in->slot, st, "%s",
+               st->running ? "in a run" : "between two runs");
     const char *wrong = below_check_ask(w, &st->below, ask->path, ask->query);
     if (wrong != NULL)
         BROKEN(w, "a run goes on inside its page", in->slot, st, "%s", wrong);
@@ -49,6 +53,10 @@ void sync_cancel_read(struct world *w, const struct instance *in, const struct e
 {
     struct sync *st = &w->syncs->of[e->sync - 1];
     st->cancel_read |= e->serial <= st->cancelled_at || in->k.owner == st->uncancelled_by;
+    if (st->exists) { /* else there is nothing to cancel */
+        st->seen_by = in->k.owner;
+        st->seen = e->serial;
+    }
 }
 
 /* --- one transaction --- */

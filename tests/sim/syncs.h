@@ -52,7 +52,9 @@ struct sync {
     int64_t cancelled_at;    /* serial of the request to cancel it; -1: none is left */
     bool cancel_read;        /* one was, since the last run ended: perhaps late */
     uint64_t uncancelled_by; /* who wrote the newest tombstone of such requests */
-    struct sync_txn txn;     /* of the transaction that is judged */
+    uint64_t seen_by;        /* who has read a request last, and which */
+    int64_t seen;
+    struct sync_txn txn; /* of the transaction that is judged */
     struct below below;
     /* what is durable */
     bool exists, running;
