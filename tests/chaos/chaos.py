@@ -144,6 +144,7 @@ class Chaos:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         comments, messages = {}, {}
+        journal = self.sandbox.requests()  # before calls of our own
         self.sandbox.ask("/_sandbox/faults", method="DELETE")
         for n in range(1, KEYS + 1):
             path = f"/conversations/cnv_{n}"
@@ -168,7 +169,7 @@ class Chaos:
             "items": self.items(), "jobs": self.jobs(),
             "commands_topic": self.stage.commands,
             "dead_letters": len(self.stage.dead_letters()),
-            "journal": self.sandbox.requests(), "comments": comments, "messages": messages}
+            "journal": journal, "comments": comments, "messages": messages}
         (self.folder / "facts.json").write_text(json.dumps(
             facts, default=lambda moment: moment.timestamp() * 1000))
 

@@ -338,7 +338,7 @@ def runs_are_whole(facts):
         sync, whole, before = facts.syncs[name], False, None
         for run in those:
             items = facts.items.get(run["command_id"], [])
-            wanted, limit = facts.collections[sync["rows"]][::-1], sync["params.limit"]
+            wanted, limit = facts.collections[sync["rows"]], sync["params.limit"]
             if sync.get("cursor") and whole:
                 came = {i["id"] for i in items}
                 wanted, limit = [row for row in wanted if row in came], None
