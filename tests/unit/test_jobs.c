@@ -403,7 +403,8 @@ static void after_a_fenced_producer_the_log_says_what_was_committed(void **state
         p->now += 1000;
         turn(p);
         if (committed)
-            assert_string_equal(p->calls[0]->query, "page_token=t2&sort_order=asc&limit=100");
+            assert_string_equal(p->calls[0]->query,
+                                "page_token=t2&sort_order=asc&limit=100");
         else
             assert_int_equal(record_of(p, output(p, 1)).seq, 5);
         end(p);
