@@ -376,12 +376,16 @@ void jobs_ticked(struct engine *en, struct job *job)
 
 void jobs_put_back(struct engine *en, struct job *job)
 {
-    if ((job->came != NULL || job->gone) && !en->o.exactly_once) {
-        jobs_ticked(en, job); /* its records are there, whatever failed after them */
+    bool there = job->came != NULL || job->gone;
+
+    /* Its records are there, whatever failed after them. And the tombstone of a request,
+     * perhaps that of our tick before this one, answers all that were read before it. */
+    if (there && (!en->o.exactly_once || job->stray)) {
+        jobs_ticked(en, job);
         return;
     }
     job_move_back(en, job, JOB_ANSWERED);
-    if (job->came != NULL || job->gone)
+    if (there)
         foreign(en, job, "a record of its next page");
 }
 

@@ -22,6 +22,7 @@ import checker  # noqa: E402
 import stage  # noqa: E402
 import traffic  # noqa: E402
 import trouble  # noqa: E402
+import walks  # noqa: E402
 from sandbox import Sandbox  # noqa: E402
 
 KEYS, PARTITIONS, INSTANCES = 48, 6, 3
@@ -66,16 +67,23 @@ class Chaos:
                                  **{f"sync.{name}.{key}": value for name, keys in SYNCS.items()
                                     for key, value in keys.items()})
         self.sandbox = sandbox
-        for rows in set(traffic.LISTS.values()):
+        for rows in traffic.TOPICS:
             self.stage.create(self.stage.items_topic(rows), {"cleanup.policy": "compact"})
         sandbox.ask("/me")  # the journal counts from the sandbox's start: this ties the clocks
         self.zero_ms = time.time() * 1000 - sandbox.requests()[0]["t_ms"]
+        self.tag()
         sandbox.ask("/_sandbox/faults", traffic.faults())
         # Two sources of chance: how long a run takes does not change what is done to it.
         self.traffic = traffic.Traffic(self.stage, random.Random(chance.random()), KEYS, rate,
                                        AHEAD)
         self.trouble = trouble.Trouble(self.stage, self.cluster,
                                        random.Random(chance.random()), self.kills, INSTANCES)
+
+    def tag(self):
+        """So that the list of one tag has two pages, of many one row, of the others none."""
+        for n in range(1, traffic.TAGGED + 1):
+            tags = ["tag_1"] + [f"tag_{n}"] * (n > 1)
+            self.sandbox.ask(f"/conversations/cnv_{n}", {"tag_ids": tags}, method="PATCH")
 
     def run(self):
         """The violations found; the summary is printed."""
@@ -136,6 +144,7 @@ class Chaos:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(parents=True)
         comments, messages = {}, {}
+        journal = self.sandbox.requests()  # before calls of our own
         self.sandbox.ask("/_sandbox/faults", method="DELETE")
         for n in range(1, KEYS + 1):
             path = f"/conversations/cnv_{n}"
@@ -156,10 +165,11 @@ class Chaos:
             "runs": [self.row(r) for r in self.runs()], "syncs": {
                 name: {**keys, "rows": traffic.LISTS[keys["operation"]]}
                 for name, keys in SYNCS.items()},
-            "collections": listed, "items": self.items(), "jobs": self.jobs(),
+            "collections": listed, "of_rows": self.lists_of_rows(listed),
+            "items": self.items(), "jobs": self.jobs(),
             "commands_topic": self.stage.commands,
             "dead_letters": len(self.stage.dead_letters()),
-            "journal": self.sandbox.requests(), "comments": comments, "messages": messages}
+            "journal": journal, "comments": comments, "messages": messages}
         (self.folder / "facts.json").write_text(json.dumps(
             facts, default=lambda moment: moment.timestamp() * 1000))
 
@@ -171,17 +181,33 @@ class Chaos:
     def items(self):
         """By command_id what its list produced, in the order of each partition."""
         items = collections.defaultdict(list)
-        for rows in sorted(set(traffic.LISTS.values())):
+        for rows in sorted(traffic.TOPICS):
             for message in self.stage.scan(self.stage.items_topic(rows), READ_S):
                 note = None
                 if rows == "contacts":
                     fields = avro.decode("resources/Contact", message.value())["custom_fields"]
                     note = json.loads(fields or "{}").get("Note")
-                items[dict(message.headers())["command-id"].decode()].append({
+                headers = {name: value.decode() for name, value in message.headers()}
+                items[headers["command-id"]].append({
                     "rows": rows, "id": message.key().decode(), "note": note,
+                    "operation": headers["operation"], "parent": self.parent(headers, message),
                     "partition": message.partition(), "offset": message.offset(),
                     "timestamp": message.timestamp()[1]})
         return items
+
+    @staticmethod
+    def parent(headers, message):
+        """Whose list it is of; None: of no row's."""
+        if headers["operation"] not in walks.OF_ROWS:
+            return None
+        kind = walks.OF_ROWS[headers["operation"]][3]
+        return avro.decode(f"resources/{kind}", message.value())["_parent_id"]
+
+    def lists_of_rows(self, listed):
+        """By the operation that reads it and by row what a row's list has."""
+        return {operation: {row: [r["id"] for r in self.rows(
+            f"/{rows}/{row}/{word}?limit=100&sort_order=asc")] for row in listed[rows]}
+                for operation, (rows, word, _, _) in walks.OF_ROWS.items()}
 
     def jobs(self):
         """The jobs topic, record by record."""

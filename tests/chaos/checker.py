@@ -49,6 +49,7 @@ class Facts:
             self.of_text[command["text"]].append(command)
         self.calls = collections.defaultdict(list)
         self.calls_of_sync = collections.defaultdict(list)
+        self.calls_of_rows = []  # for the lists of rows: they do not say whose command's
         for call in self.journal:
             call["at_ms"] = self.zero_ms + call["t_ms"]
             text = text_of(call)
@@ -56,6 +57,8 @@ class Facts:
                 self.calls[text].append(call)
             elif text and text.startswith("sync-"):
                 self.calls_of_sync[text.removeprefix("sync-")].append(call)
+            elif walks.of_row(self, call):
+                self.calls_of_rows.append(call)
         self.results.sort(key=lambda r: (r["partition"], r["offset"]))
         self.by_place = collections.defaultdict(list)
         for result in self.results:
@@ -229,8 +232,10 @@ def failures_are_explained(facts):
         if command["kind"] == "list" and result["outcome"] == "CANCELLED":
             continue  # walks.py
         calls = facts.calls[command["text"]]
+        if command.get("words"):
+            calls = calls + walks.calls_of_rows(facts, command, result)
         refused = any(c["fault"] == "status" and c["status"] == 422 for c in calls)
-        lost = max(collections.Counter(c["query"] for c in calls
+        lost = max(collections.Counter((c["path"], c["query"]) for c in calls
                                        if c["fault"] not in (None, "slow")).values(), default=0)
         why = result["error"]["kind"]
         if result["outcome"] != "FAILED":

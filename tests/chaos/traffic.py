@@ -10,6 +10,7 @@ import time
 import confluent_kafka
 
 import stage
+import walks
 
 # What Front does to a call, by operation: chance, then the fault. Executed and lost, not
 # executed and lost, broken answers, refusals; and slow ones, so that a kill finds calls running.
@@ -42,15 +43,21 @@ LOOK = [(0.03, {"status": 500, "after_execution": False}), (0.02, {"fault": "res
 FAULTS = {"add-comment": POST, "create-message-reply": POST, "update-conversation": SAFE,
           "get-conversation-by-id": SAFE, "list-conversation-comments": LOOK,
           "list-conversation-messages": LOOK, "update-a-contact": SAFE, "list-contacts": LIST,
-          "list-tags": LIST, "list-conversations": LIST}
+          "list-tags": LIST, "list-conversations": LIST,
+          "list-tag-children": LIST, "list-tagged-conversations": LIST,
+          "list-conversation-inboxes": LIST, "list-conversation-followers": LIST}
 
 # patch, contact and get are safe to repeat; a twin is two comments with one text, one after the
 # other; a page is a list that ends with its first one.
 KINDS = {"patch": 24, "comment": 37, "twin": 3, "reply": 10, "get": 16, "contact": 6, "list": 3,
          "page": 1}
-# What is listed: rows of these are changed meanwhile, but none comes or goes. (Lists that fan
-# out, `with=`, get rows here, and their sub-lists a collection of their own.)
+# What is listed: rows of these are changed meanwhile, but none comes or goes. The lists of each of
+# their rows (walks.WITH) stay as they are too.
 LISTS = {"list-contacts": "contacts", "list-tags": "tags", "list-conversations": "conversations"}
+TOPICS = set(LISTS.values()) | {topic for _, _, topic, _ in walks.OF_ROWS.values()}
+TAGGED = 120  # conversations that have the first tag: its list has two pages
+OFTEN_WITH = 0.4  # of the lists whose rows have lists; each row is a call or two
+WHOLE_WITH = 0.1  # how many of those have no max_items
 LIMITS = 5, 5, 10, 25
 MOST, CANCELLED = 0.3, 0.25  # how many of the lists have max_items, are asked to end
 EARLY = 0.2  # how many of those soon after the command, when few have begun; else as a job
@@ -134,7 +141,14 @@ class Traffic:
             limit, cancel = LIMITS[0], self.random.choice(("record", "tool"))
         elif self.random.random() < MOST:
             most = self.random.randint(limit + 1, 4 * limit)
+        words = self.choose_with(operation) if kind == "list" else []
+        if words and not cancel:
+            limit = LIMITS[0]
+            whole = self.random.random() < WHOLE_WITH
+            most = None if whole else self.random.randint(limit + 1, 4 * limit)
         params = {"sort_by": name, "limit": str(limit)}
+        if words:
+            params["with"] = ",".join(words)
         order = self.random.choice((None, "asc", "desc"))  # None: the oldest come first
         if order:
             params["sort_order"] = order
@@ -142,13 +156,19 @@ class Traffic:
             params["max_items"] = str(most)
         command = self.put(key, kind, name, name, operation, params, None)
         command.update(rows=LISTS[operation], limit=limit, most=most,
-                       ascending=order != "desc", cancel=cancel)
+                       ascending=order != "desc", cancel=cancel, words=words)
         if cancel:
             early, part = self.random.random() < EARLY, self.random.random()
             if early:
                 self.cancel_in(part * EARLY_S, command)
             else:
                 self.unbegun.append((command, part * CANCEL_S))
+
+    def choose_with(self, operation):
+        words = list(walks.WITH.get(LISTS[operation], ()))
+        if not words or self.random.random() > OFTEN_WITH:
+            return []
+        return self.random.sample(words, self.random.randint(1, len(words)))
 
     def name(self, key, kind):
         return f"{key}-{self.next_of[key]}-{kind}"

@@ -19,6 +19,17 @@ LATE_PAGES = 10
 REASONS = re.compile(r"kill -9|SIGSTOP|SIGCONT|SIGTERM")
 CLOCKS_MS = 5  # between the journal's clock and that of a result; a commit takes longer
 AROUND_S = 1  # between a trouble and what is noted of a list
+# By what is listed, the lists of each of its rows: by word the operation that reads it, where its
+# rows go, and what they are.
+WITH = {"tags": {"children": ("list-tag-children", "tags", "Tag"),
+                 "conversations": ("list-tagged-conversations", "conversations",
+                                   "Conversation")},
+        "conversations": {"inboxes": ("list-conversation-inboxes", "inboxes", "Inbox"),
+                          "followers": ("list-conversation-followers", "teammates",
+                                        "Teammate")}}
+OF_ROWS = {operation: (rows, word, topic, kind) for rows, words in WITH.items()
+           for word, (operation, topic, kind) in words.items()}
+OPERATIONS = {(rows, word): operation for operation, (rows, word, _, _) in OF_ROWS.items()}
 
 
 def lists(facts):
@@ -37,22 +48,34 @@ def lists_are_whole(facts):
     for name in set(facts.items) - known:
         yield None, f"{len(facts.items[name])} items of {name}, which nobody has a result of"
     for command, result, items in lists(facts):
-        wanted = facts.collections[command["rows"]]
-        wanted = (wanted if command["ascending"] else wanted[::-1])[:command["most"]]
         calls = facts.calls[command["text"]]
-        for what in judge(result, items, wanted, command["limit"], refusals(calls)):
+        whole = None if command.get("words") else command["limit"]
+        for what in judge(result, own(items), wanted_of(facts, command), command["limit"],
+                          refusals(calls), whole, len(items)):
             yield command["name"], what
         if command["kind"] == "list":
             for what in behind(result, items):
                 yield command["name"], what
 
 
-def judge(result, items, wanted, limit, refused):
+def wanted_of(facts, command):
+    rows = facts.collections[command["rows"]]
+    return (rows if command["ascending"] else rows[::-1])[:command["most"]]
+
+
+def own(items):
+    """Those of the list itself, not of its rows' lists."""
+    return [item for item in items if item["parent"] is None]
+
+
+def judge(result, items, wanted, limit, refused, whole=None, counted=None):
     """limit: None when only Front knows where its pages ended. refused: how often the walk may
-    have begun anew, since Front refused a page token."""
+    have begun anew, since Front refused a page token. whole: the limit, when all pages are the
+    list's own. counted: all items, when some are not."""
     times = collections.Counter(item["id"] for item in items)
-    if (result["items"] or 0) != len(items):
-        yield f"{result['outcome']} with {result['items']} items, but {len(items)} came"
+    counted = len(items) if counted is None else counted
+    if (result["items"] or 0) != counted:
+        yield f"{result['outcome']} with {result['items']} items, but {counted} came"
     strange = set(times) - set(wanted)
     if strange:
         yield f"items that it should not have: {sorted(strange)[:5]}"
@@ -63,8 +86,9 @@ def judge(result, items, wanted, limit, refused):
     if not refused:
         yield from in_order(items, wanted)
     if result["outcome"] != "SUCCEEDED":
+        last = not whole and len(times) == len(wanted)  # the lists of its rows were next
         wanted = wanted[:len(times)]
-        if limit and len(times) % limit:
+        if limit and len(times) % limit and not last:
             yield f"{result['outcome']} with {len(times)} items: no whole pages of {limit}"
     missing = set(wanted) - set(times)
     if missing:
@@ -72,7 +96,7 @@ def judge(result, items, wanted, limit, refused):
                f"{sorted(missing)[:5]}")
     if not refused and limit and not missing:
         pages = math.ceil(len(wanted) / limit)
-        if (result["pages"] or 0) != pages:
+        if whole and (result["pages"] or 0) != pages:
             yield f"{result['pages']} pages, not {pages}"
         yield from page_after_page(items, wanted, limit)
 
@@ -109,7 +133,109 @@ def page_after_page(items, wanted, limit):
 
 
 def refusals(calls):
-    return sum(1 for c in calls if c["status"] == 400 and "page_token=" in c["query"])
+    return sum(1 for c in calls if is_refusal(c))
+
+
+def is_refusal(call):
+    return call["status"] == 400 and "page_token=" in call["query"]
+
+
+# --- the lists of each row ---
+
+ROW_LIST = re.compile(r"/(\w+)/(\w+)/(\w+)$")
+ROWS_LIMIT = 100  # of a page of a row's list
+
+
+def of_row(facts, call):
+    """(operation, row) of a call for a row's list; None: it is none."""
+    found = ROW_LIST.match(call["path"])
+    if call["method"] != "GET" or not found:
+        return None
+    operation = OPERATIONS.get((found.group(1), found.group(3)))
+    return (operation, found.group(2)) if operation in facts.of_rows else None
+
+
+def calls_of_rows(facts, command, result):
+    """All that may be its: those of other lists that ran at the same time as well."""
+    calls = facts.calls[command["text"]]
+    return [c for c in facts.calls_of_rows if calls and
+            calls[0]["at_ms"] <= c["at_ms"] <= result["finished_at"] + CLOCKS_MS]
+
+
+def steps_of(facts, command, items):
+    """What must come one after the other: a page's rows, then for each of them its lists.
+    (what, its ids, its items, its pages)"""
+    wanted, limit = wanted_of(facts, command), command["limit"]
+    came = collections.defaultdict(list)
+    for item in items:
+        came[item["operation"] if item["parent"] else None, item["parent"]].append(item)
+    for at in range(0, len(wanted), limit):
+        rows = wanted[at:at + limit]
+        yield f"page {at // limit + 1}", rows, [i for i in came[None, None]
+                                                if i["id"] in rows], 1
+        for row in rows:
+            for word in command["words"]:
+                operation = OPERATIONS[command["rows"], word]
+                ids = facts.of_rows[operation][row]
+                yield (f"{word} of {row}", ids, came[operation, row],
+                       max(1, math.ceil(len(ids) / ROWS_LIMIT)))
+
+
+def rows_have_their_lists(facts):
+    """Each row each of its lists, whole and once, before what follows; of a list that did not
+    succeed a beginning of that."""
+    for command, result, items in lists(facts):
+        if command.get("words"):
+            for what in judge_rows(facts, command, result, items):
+                yield command["name"], what
+
+
+def judge_rows(facts, command, result, items):
+    anew = refusals(facts.calls[command["text"]])
+    refused = collections.Counter(of_row(facts, c) for c in calls_of_rows(facts, command, result)
+                                  if is_refusal(c))
+    steps = list(steps_of(facts, command, items))
+    told = sum(len(came) for _, _, came, _ in steps)
+    if told != len(items):
+        yield f"{len(items) - told} items of rows or lists that it does not have"
+    first_gap, before = None, None
+    for what, ids, came, _ in steps:
+        times = collections.Counter(item["id"] for item in came)
+        key = (came[0]["operation"], came[0]["parent"]) if came else None
+        most = 1 + anew + refused.get(key, 0)
+        if set(times) - set(ids):
+            yield f"{what}: items that it does not have: {sorted(set(times) - set(ids))[:5]}"
+        if any(n > most for n in times.values()):
+            yield f"{what} came more than {most} time(s)"
+        missing = [i for i in ids if i not in times]
+        if missing and result["outcome"] == "SUCCEEDED":
+            yield f"{what}: {len(missing)} of {len(ids)} did not come, as {missing[:5]}"
+        elif missing and len(times) % ROWS_LIMIT:
+            yield f"{what}: {len(times)} of {len(ids)} came, no whole page"
+        if first_gap and came and not anew:
+            yield f"{what} came, but not all of {first_gap} before it"
+        first_gap = first_gap or (what if missing else None)
+        if came and before and not anew and min(i["timestamp"] for i in came) < before[1]:
+            yield f"{what} was produced before the end of {before[0]}"
+        before = (what, max(i["timestamp"] for i in came)) if came else before
+    pages = sum(n for _, _, _, n in steps)
+    if result["outcome"] == "SUCCEEDED" and not anew and not refused and result["pages"] != pages:
+        yield f"{result['pages']} pages, not {pages}"
+
+
+def lists_of_rows_are_called_once(facts):
+    """Over all lists, since a call does not say whose it is: not more than pages, and what the
+    troubles of each list's time may have lost."""
+    allowed = 0
+    for command, result, items in lists(facts):
+        calls = facts.calls[command["text"]]
+        if command.get("words") and calls:
+            allowed += (result["pages"] or 0) - len(answered(calls))
+            allowed += result["outcome"] == "CANCELLED"
+            allowed += troubles(facts, calls[0]["at_ms"] / 1000, result["finished_at"] / 1000)
+    whole = len(answered(facts.calls_of_rows))
+    if whole > allowed:
+        yield None, f"{whole} calls for lists of rows, not more than {allowed}"
 
 
 def cancels_hold(facts):
@@ -146,14 +272,17 @@ def job_key(facts, command):
 def pages_are_called_once(facts):
     """Calls that Front answered whole: not more than pages, one for each trouble of the list's
     time that can lose an answer, and one that its cancelling broke off."""
-    for command, result, _ in lists(facts):
+    for command, result, items in lists(facts):
         calls = facts.calls[command["text"]]
         if not calls:
             continue
         reasons = troubles(facts, calls[0]["at_ms"] / 1000, result["finished_at"] / 1000)
         whole = answered(calls)
         broken_off = result["outcome"] == "CANCELLED"
-        allowed = (result["pages"] or 0) + reasons + broken_off
+        pages = result["pages"] or 0
+        if command.get("words") and not refusals(calls):
+            pages = max(1, math.ceil(len(own(items)) / command["limit"]))
+        allowed = pages + reasons + broken_off
         if len(whole) > allowed:
             yield command["name"], (f"{len(whole)} calls for {result['pages']} pages, with "
                                     f"{reasons} troubles in its time")
@@ -210,13 +339,13 @@ def runs_are_whole(facts):
         sync, whole, before = facts.syncs[name], False, None
         for run in those:
             items = facts.items.get(run["command_id"], [])
-            wanted, limit = facts.collections[sync["rows"]][::-1], sync["params.limit"]
+            wanted, limit = facts.collections[sync["rows"]], sync["params.limit"]
             if sync.get("cursor") and whole:
                 came = {i["id"] for i in items}
                 wanted, limit = [row for row in wanted if row in came], None
             calls = [c for c in facts.calls_of_sync[name]
                      if start_of(run) <= c["at_ms"] <= run["finished_at"]]
-            for what in itertools.chain(judge(run, items, wanted, limit, refusals(calls)),
+            for what in itertools.chain(judge(run, items, wanted, limit, refusals(calls), limit),
                                         behind(run, items)):
                 yield None, f"run {run['command_id']}: {what}"
             if before and items and min(i["timestamp"] for i in items) < before["timestamp"]:
@@ -306,8 +435,8 @@ def jobs_are_at_rest(facts):
         yield None, f"jobs topic: {key} is {'left' if key in live else 'missing'}"
 
 
-RULES = (lists_are_whole, cancels_hold, pages_are_called_once, runs_are_whole, changes_arrive,
-         jobs_are_at_rest)
+RULES = (lists_are_whole, rows_have_their_lists, lists_of_rows_are_called_once, cancels_hold,
+         pages_are_called_once, runs_are_whole, changes_arrive, jobs_are_at_rest)
 
 
 def summary(facts):
@@ -320,7 +449,12 @@ def summary(facts):
     yield (f"  {outcomes.total()} lists of many pages: "
            + ", ".join(f"{n} {o}" for o, n in outcomes.most_common())
            + f"; {len(cancel_places(facts))} asked to end, {anew} begun anew")
+    fanned = [(c, i) for c, _, i in those if c.get("words")]
+    calls += len(answered(facts.calls_of_rows))
     yield f"  {sum(len(i) for _, _, i in those)} items in {pages} pages, {calls} calls for them"
+    yield (f"  {len(fanned)} of them with the lists of each row: "
+           f"{sum(len(own(i)) for _, i in fanned)} rows, "
+           f"{sum(len(i) - len(own(i)) for _, i in fanned)} items of their lists")
     yield (f"  {runs.total()} runs of {len(facts.syncs)} syncs: "
            + ", ".join(f"{n} {o}" for o, n in runs.most_common())
            + f"; {stale(facts)} of {len(changes_of(facts))} changed rows are older on the topic "

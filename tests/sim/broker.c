@@ -45,6 +45,9 @@ void broker_init(struct world *w)
     log_init(&b->comments, COMMENTS_TOPIC, 0, 1 << 20);
     log_init(&b->contacts, CONTACTS_TOPIC, 0, 1 << 20);
     log_init(&b->tags, TAGS_TOPIC, 0, 1 << 20);
+    log_init(&b->conversations, CONVERSATIONS_TOPIC, 0, 1 << 20);
+    log_init(&b->inboxes, INBOXES_TOPIC, 0, 1 << 20);
+    log_init(&b->notes, NOTES_TOPIC, 0, 1 << 20);
     log_init(&b->dead, DEAD_TOPIC, 0, 1 << 20);
     log_init(&b->reply, REPLY_TOPIC, 0, 1 << 20);
     log_init(&b->reply_small, REPLY_SMALL_TOPIC, 0, 400);
@@ -66,6 +69,9 @@ void broker_fini(struct world *w)
     mem_free(b->comments.entries);
     mem_free(b->contacts.entries);
     mem_free(b->tags.entries);
+    mem_free(b->conversations.entries);
+    mem_free(b->inboxes.entries);
+    mem_free(b->notes.entries);
     mem_free(b->dead.entries);
     mem_free(b->reply.entries);
     mem_free(b->reply_small.entries);
@@ -79,6 +85,13 @@ struct log *log_of_part(struct world *w, int part)
 bool part_exists(const struct world *w, int part)
 {
     return part >= JOBS ? part < JOBS + w->n_jobs_parts : part < w->n_parts;
+}
+
+bool log_is_of_rows(const struct world *w, const struct log *log)
+{
+    const struct broker *b = &w->broker;
+    return log == &b->items || log == &b->contacts || log == &b->tags ||
+           log == &b->conversations || log == &b->inboxes || log == &b->notes;
 }
 
 int64_t log_stable(const struct log *log)
@@ -177,7 +190,10 @@ static void run_rpc(struct world *w, struct event *ev)
                      strcmp(rpc->topic, ITEMS_TOPIC) == 0 ||
                      strcmp(rpc->topic, COMMENTS_TOPIC) == 0 ||
                      strcmp(rpc->topic, CONTACTS_TOPIC) == 0 ||
-                     strcmp(rpc->topic, TAGS_TOPIC) == 0;
+                     strcmp(rpc->topic, TAGS_TOPIC) == 0 ||
+                     strcmp(rpc->topic, CONVERSATIONS_TOPIC) == 0 ||
+                     strcmp(rpc->topic, INBOXES_TOPIC) == 0 ||
+                     strcmp(rpc->topic, NOTES_TOPIC) == 0;
         rpc->count = known ? 1 : 0;
         /* What the topic takes was lowered since: the tick meets it. */
         rpc->max_bytes = 1 << 20;
@@ -350,7 +366,8 @@ static void take_records(struct world *w, struct rpc *rpc)
                                         .epoch = t->serial,
                                         .key = out->key,
                                         .sync = out->sync,
-                                        .command_id = out->command_id});
+                                        .command_id = out->command_id,
+                                        .operation = out->operation});
     }
     int64_t at = w->now + wire_ms(w);
     if (rpc->code == BROKER_TIMED_OUT)

@@ -337,7 +337,7 @@ static void read_result(struct world *w, int slot, struct cmd *c, const struct e
                       ? arena_strndup(&w->arena, res.resource_id.ptr, res.resource_id.len)
                       : NULL;
     if (c->walk.is_list)
-        walk_counts(w, slot, c, res.items, res.pages);
+        walk_counts(w, slot, c, &res);
     c->answer_serial = e->serial;
     c->answer_offset = e - w->broker.results[c->part].entries;
     w->replayed += c->replayed;
@@ -559,9 +559,7 @@ static void check_ledger(struct world *w, int slot, const struct txn *t,
 /* In this order they are judged: rows, jobs, answers. */
 static int log_kind(const struct world *w, const struct log *log)
 {
-    bool rows =
-        log == &w->broker.items || log == &w->broker.contacts || log == &w->broker.tags;
-    return rows ? 0 : strcmp(log->topic, JOBS_TOPIC) == 0 ? 1 : 2;
+    return log_is_of_rows(w, log) ? 0 : strcmp(log->topic, JOBS_TOPIC) == 0 ? 1 : 2;
 }
 
 static void check_log(struct world *w, int slot, const struct txn *t,
@@ -574,6 +572,9 @@ static void check_log(struct world *w, int slot, const struct txn *t,
         struct cmd *c = e->cmd >= 0 ? &w->cmds[e->cmd] : NULL;
         if (e->state != ENTRY_OPEN || e->txn != slot || e->epoch != t->serial)
             continue;
+        if (kind == 0 && strcmp(below_topic(e->operation), log->topic) != 0)
+            broken(w, "a row lies in its list's topic", slot, -1, e->cmd, "%.*s in %s",
+                   STR_ARG(e->operation), log->topic);
         if (e->sync > 0)
             sync_judges[kind](w, slot, e);
         else if (kind == 2)
@@ -598,9 +599,11 @@ void check_durable(struct world *w, int slot, const struct txn *t)
             if (log_kind(w, t->touched[l]) == kind)
                 check_log(w, slot, t, t->touched[l], kind);
     for (int i = 0; i < w->n_cmds; i++) /* a page comes with a record, or a result */
-        if (w->cmds[i].walk.txn_rows > 0 && w->cmds[i].walk.is_list)
+        if (w->cmds[i].walk.is_list &&
+            w->cmds[i].walk.txn_rows + w->cmds[i].walk.below.txn_rows > 0)
             broken(w, "rows come with what follows from them", slot, w->cmds[i].part, i,
-                   "%d row(s) alone", w->cmds[i].walk.txn_rows);
+                   "%d row(s) alone",
+                   w->cmds[i].walk.txn_rows + w->cmds[i].walk.below.txn_rows);
     sync_decided(w, slot, t);
     for (int i = 0; t->pending && i < t->n_offsets; i++)
         check_ledger(w, slot, t, &t->offsets[i]);

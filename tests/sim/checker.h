@@ -51,8 +51,10 @@ void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e
                  uint64_t owner);
 void walk_result(struct world *w, int slot, struct cmd *c);
 void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner);
-void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
-                 int64_t pages);
+void walk_counts(struct world *w, int slot, const struct cmd *c,
+                 const struct result *res);
+/* Not because a row went, nor, before the last of its beginnings, of a refused token. */
+bool walk_may_fail(const struct result *res, int64_t restarts);
 void walk_check_end(struct world *w);
 bool walk_all_gone(const struct world *w); /* no job is left, no request to cancel */
 

@@ -704,8 +704,10 @@ static int port_produce_event(void *self, const struct kafka_output *out, void *
 static const char *port_intern(void *self, const char *topic)
 {
     static const char *const known[] = {
-        COMMANDS_TOPIC, RESULTS_TOPIC, DEAD_TOPIC,     REPLY_TOPIC,    REPLY_SMALL_TOPIC,
-        JOBS_TOPIC,     ITEMS_TOPIC,   COMMENTS_TOPIC, CONTACTS_TOPIC, TAGS_TOPIC};
+        COMMANDS_TOPIC,     RESULTS_TOPIC, DEAD_TOPIC,    REPLY_TOPIC,
+        REPLY_SMALL_TOPIC,  JOBS_TOPIC,    ITEMS_TOPIC,   COMMENTS_TOPIC,
+        CONTACTS_TOPIC,     TAGS_TOPIC,    INBOXES_TOPIC, NOTES_TOPIC,
+        CONVERSATIONS_TOPIC};
     struct instance *in = self;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(known[i], topic) == 0)

@@ -32,6 +32,8 @@ struct http_sim {
     int job_of;   /* whose page it is, and not the first; -1: none */
     struct shown_page page;
     const char *query;
+    struct below *below; /* a row's list is asked for; NULL: not */
+    struct below_page below_page;
     bool is_sync;
     struct sync_ask sync;
     int sync_page;
@@ -151,7 +153,9 @@ static void arrive(struct world *w, struct event *ev)
     if (no == 0 && hs->is_page &&
         !walk_ask(w, hs->thing, hs->query, bad(w, m->forget_token), &hs->page))
         no = 400;
-    if (no == 0 && hs->is_sync &&
+    if (no == 0 && hs->below != NULL)
+        no = below_ask(w, hs->below, hs->query, bad(w, m->forget_token), &hs->below_page);
+    if (no == 0 && hs->is_sync && hs->below == NULL &&
         (hs->sync_page = syncs_ask(w, &hs->sync, bad(w, m->forget_token))) == 0)
         no = 400;
     if (no != 0) {
@@ -228,13 +232,16 @@ static int port_start(void *self, struct http_call *call)
                cmd, "it is about %d", hs->thing);
     if (look)
         look_begins(w, in, cmd);
-    hs->is_page = !look && walk_is_page(call);
+    hs->is_page = !look && walk_is_page(w, hs->thing, call);
     hs->query = call->query != NULL
                     ? arena_strndup(&w->arena, call->query, strlen(call->query))
                     : NULL;
     if (what == PEEK_PAGE)
-        walk_check_ask(w, in, cmd, hs->query);
+        walk_check_ask(w, in, cmd, call->path, hs->query);
     hs->is_sync = sync >= 0;
+    if ((hs->is_sync || what == PEEK_PAGE) &&
+        below_is_path(w, call->path, &hs->below_page))
+        hs->below = hs->is_sync ? sync_below(w, sync) : &w->cmds[cmd].walk.below;
     if (hs->is_sync) {
         hs->sync = syncs_asked(w, in, sync, call->path, hs->query);
         sync_check_ask(w, in, &hs->sync);
@@ -357,6 +364,8 @@ static void fill_answer(struct instance *in, struct http_sim *hs)
         (void)buf_add_cstr(&call->body_in, "]}");
     } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->is_page) {
         walk_print(w, hs->thing, &hs->page, &call->body_in);
+    } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->below != NULL) {
+        below_print(w, &hs->below_page, &call->body_in);
     } else if (hs->end == HTTP_ANSWERED && hs->status == 200 && hs->is_sync) {
         syncs_print(w, hs->sync_page, &call->body_in);
     } else if (hs->end == HTTP_ANSWERED && hs->status != 204) {

@@ -93,6 +93,29 @@ static void set_id(struct world *w, struct cmd *c)
     header(c, "command-id", c->id);
 }
 
+/* In some worlds some lists have rows with lists of their own. Chance has no part in it:
+ * the worlds without stay what they were. */
+static void set_with(struct world *w, struct cmd *c)
+{
+    static const char operation[] = "list-contact-conversations";
+    const char *with = w->seed * 0x9e3779b97f4a7c15u >> 40 & 1
+                           ? below_with(w, operation, c->index)
+                           : NULL;
+    if (with == NULL)
+        return;
+    c->operation = operation;
+    c->merged = false;
+    below_set(&c->walk.below, str_of(operation), str_of(with));
+    const char *most =
+        c->walk.max_items < 0
+            ? ""
+            : arena_printf(&w->arena, ",\"max_items\":\"%d\"", c->walk.max_items);
+    c->value = str_of(arena_printf(
+        &w->arena,
+        "{\"operation\":\"%s\",\"params\":{\"contact_id\":\"cnv_%d\",\"with\":\"%s\"%s}}",
+        operation, c->index, with, most));
+}
+
 static void set_text(struct world *w, struct cmd *c, const struct shape *s)
 {
     const char *hole = strstr(s->text, "%d");
@@ -118,6 +141,8 @@ static void set_text(struct world *w, struct cmd *c, const struct shape *s)
                                        s->operation, c->index, c->walk.max_items));
     }
     c->merged = strstr(s->text, "conversation_id") != NULL && chance(w, 40);
+    if (c->walk.is_list)
+        set_with(w, c);
     c->missing = chance(w, 30);
     c->humans = chance(w, 100) ? (int)rnd(w, 2 * ROWS_MAX) : (int)rnd(w, 3);
     c->stranger = chance(w, 20);

@@ -4,6 +4,7 @@
  * durable things. */
 #include "syncs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "checker.h"
@@ -11,6 +12,7 @@
 enum {
     QUIET_MS = 250000, /* after this long a calm no process starts or stops any more */
     LATE_MS = 10000,   /* the run itself included */
+    BELOW_MS = 60000,  /* ... and that of one whose rows have lists */
     FIRST_MAX_MS = 600000
 };
 
@@ -30,6 +32,15 @@ void sync_check_ask(struct world *w, const struct instance *in,
         BROKEN(w, "after a revoke no page is asked for", in->slot, st, "%s", st->name);
     if (in->k.owner < st->owner)
         return; /* it does not know yet that it owns it no more */
+    if (st->cancelled_at >= 0 && st->seen_by == in->k.owner &&
+        st->seen == st->cancelled_at) /* nobody has answered it yet */
+        BROKEN(w, "who was asked to cancel asks for no page", in->slot, st, "%s",
+               st->running ? "in a run" : "between two runs");
+    const char *wrong = below_check_ask(w, &st->below, ask->path, ask->query);
+    if (wrong != NULL)
+        BROKEN(w, "a run goes on inside its page", in->slot, st, "%s", wrong);
+    if (st->below.runs)
+        return;
     if (!st->running && token != 0)
         BROKEN(w, "a run begins at the first page", in->slot, st, "asked for %d", token);
     if (st->running && token != st->at)
@@ -42,6 +53,10 @@ void sync_cancel_read(struct world *w, const struct instance *in, const struct e
 {
     struct sync *st = &w->syncs->of[e->sync - 1];
     st->cancel_read |= e->serial <= st->cancelled_at || in->k.owner == st->uncancelled_by;
+    if (st->exists) { /* else there is nothing to cancel */
+        st->seen_by = in->k.owner;
+        st->seen = e->serial;
+    }
 }
 
 /* --- one transaction --- */
@@ -69,6 +84,16 @@ void sync_item(struct world *w, int slot, const struct entry *e)
     int number = number_at(mark, "s", 0), n = number_at(mark, "n", -1);
     const struct sync_page *page = syncs_page(w->syncs, number);
     int64_t run = run_of(w, e->command_id);
+    if (below_is_row(e)) {
+        const char *wrong = st->below.txn_rows > 0 && run != x->run
+                                ? "of two runs"
+                                : below_item(w, &st->below, e);
+        x->run = run;
+        if (wrong != NULL)
+            BROKEN(w, "a tick carries one page of a row's list, in order", slot, st, "%s",
+                   wrong);
+        return;
+    }
     if (page == NULL || page->sync != e->sync - 1) {
         BROKEN(w, "a sync's row is of its list", slot, st, "page %d", number);
         return;
@@ -143,6 +168,13 @@ static void begin_run(struct world *w, int slot, struct sync *st,
                (long long)(st->next_run_at - jr->received_at));
     if (!same)
         st->watermark = 0;
+    struct str with = STR_NULL;
+    for (size_t i = 0; i < jr->n_params; i++)
+        if (str_is(jr->params[i].name, "with"))
+            with = jr->params[i].value;
+    if (st->below.runs)
+        BROKEN(w, "a run ends before the next begins", slot, st, "%s", list);
+    below_set(&st->below, jr->operation, with);
     st->list = list;
     st->run = st->last_run = jr->run;
     st->at = 0;
@@ -194,6 +226,31 @@ static void judge_page(struct world *w, int slot, struct sync *st, int number,
     st->pages++;
     st->items += x->rows;
     ss->rows += x->rows;
+    struct below *b = &st->below;
+    for (b->n_rows = 0; b->n_rows < page->n; b->n_rows++)
+        (void)snprintf(b->ids[b->n_rows], sizeof b->ids[0], "%s_%d",
+                       syncs_ids[page->list], page->rows[b->n_rows]);
+    below_begin(b, page->last);
+}
+
+/* What a tick with a record (ends: with the result) has of a row's list. */
+static void judge_below(struct world *w, int slot, struct sync *st,
+                        const struct job_record *jr, bool ends)
+{
+    int rows = st->below.txn_rows, pages;
+    bool again = !ends && jr->restarts > st->restarts;
+    const char *wrong = below_step(w, &st->below, ends ? NULL : jr, again, &pages);
+    trace(w, slot, JOBS + st->part, -1, "sync.below", pages, rows, wrong);
+    if (wrong != NULL || st->txn.rows > 0)
+        BROKEN(w, "each row has its lists, once, in order", slot, st, "%s",
+               wrong != NULL ? wrong : "rows of the list itself came");
+    if (rows > 0 && st->txn.run != jr->run)
+        BROKEN(w, "a page comes with all its rows, under its run's name", slot, st,
+               "run %lld of %lld", (long long)st->txn.run, (long long)jr->run);
+    st->items += rows;
+    st->pages += pages;
+    w->syncs->rows += rows;
+    st->restarts = jr->restarts;
 }
 
 /* What is older than the watermark is not asked for again. */
@@ -233,10 +290,17 @@ static int last_page(const struct world *w, const struct sync *st)
 static void judge_success(struct world *w, int slot, struct sync *st,
                           const struct job_record *jr)
 {
-    int number = last_page(w, st);
+    int number = st->at;
     const struct sync_page *page;
-    judge_page(w, slot, st, number, jr);
+    if (st->below.runs) {
+        judge_below(w, slot, st, jr, true);
+    } else {
+        number = last_page(w, st);
+        judge_page(w, slot, st, number, jr);
+    }
     page = syncs_page(w->syncs, number);
+    if (st->below.runs)
+        BROKEN(w, "a run is read to its end", slot, st, "lists of rows are left");
     if (page != NULL && !page->last)
         BROKEN(w, "a run is read to its end", slot, st, "page %d is not the last",
                number);
@@ -269,8 +333,9 @@ static void judge_failure(struct world *w, int slot, const struct sync *st,
     else if (e->outcome != FAILED || jr == NULL)
         BROKEN(w, "a sync's run succeeds, fails or is cancelled", slot, st, "%d",
                e->outcome);
-    if (st->txn.rows > 0)
-        BROKEN(w, "a run that fails brings no rows", slot, st, "%d", st->txn.rows);
+    if (st->txn.rows + st->below.txn_rows > 0)
+        BROKEN(w, "a run that fails brings no rows", slot, st, "%d",
+               st->txn.rows + st->below.txn_rows);
     if (jr != NULL && jr->watermark != st->watermark)
         BROKEN(w, "a run that fails leaves the watermark", slot, st, "%lld, not %lld",
                (long long)jr->watermark, (long long)st->watermark);
@@ -301,6 +366,10 @@ static void judge_end(struct world *w, int slot, struct sync *st,
         BROKEN(w, "a run's result counts what is durable", slot, st,
                "%lld items, %lld pages, not %lld, %lld", (long long)res.items,
                (long long)res.pages, (long long)st->items, (long long)st->pages);
+    if (!walk_may_fail(&res, st->restarts))
+        BROKEN(w, "rows that go and tokens that are refused end no list", slot, st,
+               "%lld after %lld beginnings", (long long)res.http_status,
+               (long long)st->restarts);
 }
 
 /* Between two runs: when the next is due. */
@@ -313,6 +382,9 @@ static void judge_next(struct world *w, int slot, const struct sync *st,
             left = jr->next_run_at - jr->updated_at;
     if (setting == NULL)
         BROKEN(w, "what is not in the settings does not wait", slot, st, "%s", st->name);
+    else if (jr->n_fan_rows > 0 || jr->fan_list.ptr != NULL || jr->fan_token.ptr != NULL)
+        BROKEN(w, "between two runs no row's list is next", slot, st, "%zu row(s)",
+               jr->n_fan_rows);
     else if (after <= 0 || after % setting->every_ms != 0 ||
              (jr->updated_at >= jr->received_at &&
               (left <= 0 || left > setting->every_ms)))
@@ -332,7 +404,9 @@ static void judge_running(struct world *w, int slot, struct sync *st,
     if (jr->watermark != st->watermark)
         BROKEN(w, "a run that goes on leaves the watermark", slot, st, "%lld, not %lld",
                (long long)jr->watermark, (long long)st->watermark);
-    if (jr->restarts > st->restarts) {
+    if (st->below.runs) {
+        judge_below(w, slot, st, jr, false);
+    } else if (jr->restarts > st->restarts) {
         trace(w, slot, JOBS + st->part, -1, "sync.again", jr->restarts, 0, st->name);
         if (token != NULL || st->txn.rows > 0)
             BROKEN(w, "a run begun anew begins at the first page", slot, st, "%s",
@@ -340,8 +414,17 @@ static void judge_running(struct world *w, int slot, struct sync *st,
         st->restarts = jr->restarts;
         st->at = 0;
     } else {
-        judge_page(w, slot, st, sync_token(token), jr);
+        /* The last page, whose rows go on, has no token. */
+        judge_page(w, slot, st, token != NULL ? sync_token(token) : st->txn.page, jr);
     }
+    const struct sync_page *page = syncs_page(w->syncs, st->at);
+    const char *wrong = below_record(w, &st->below, jr);
+    if (wrong != NULL)
+        BROKEN(w, "a sync's record says which row's list is next", slot, st, "%s", wrong);
+    if (page != NULL && (sync_token(token) != (page->last ? 0 : st->at) ||
+                         (page->last && !st->below.runs)))
+        BROKEN(w, "a sync's record says which page is next", slot, st,
+               "page %d, which is %sthe last", st->at, page->last ? "" : "not ");
     if (jr->items != st->items || jr->pages != st->pages)
         BROKEN(w, "a sync's record counts what is durable", slot, st,
                "%lld items, %lld pages, not %lld, %lld", (long long)jr->items,
@@ -396,6 +479,7 @@ static void judge_record(struct world *w, int slot, struct sync *st, const struc
     if (st->slot != t->inst || st->life != t->life)
         st->life = -1;
     st->cancel_read &= !ends;
+    st->below.runs &= runs;
     st->exists = true;
     st->running = runs;
     st->seq = jr.seq;
@@ -415,7 +499,7 @@ static void judge_gone(struct world *w, int slot, struct sync *st, const struct 
                st->running ? "none" : "but none ran");
     if (st->txn.result != NULL)
         judge_end(w, slot, st, NULL, t);
-    st->exists = st->running = false;
+    st->exists = st->running = st->below.runs = false;
     st->seq = st->watermark = 0;
     st->run = 0;
     st->list = NULL;
@@ -432,9 +516,9 @@ void sync_decided(struct world *w, int slot, const struct txn *t)
             judge_record(w, slot, st, t);
         else if (x->gone)
             judge_gone(w, slot, st, t);
-        else if (x->rows > 0 || x->result != NULL)
+        else if (x->rows + st->below.txn_rows > 0 || x->result != NULL)
             BROKEN(w, "what a sync brings comes with its record", slot, st,
-                   "%d row(s) alone", x->rows);
+                   "%d row(s) alone", x->rows + st->below.txn_rows);
         if (x->uncancelled)
             st->uncancelled_by = t->owner[JOBS + st->part];
         if (x->uncancelled && x->uncancelled_at > st->cancelled_at)
@@ -496,13 +580,14 @@ void sync_rest(struct world *w, wait_fn *wait)
     for (int i = 0; i < w->syncs->n; i++) {
         const struct engine_sync *setting =
             syncs_setting(w->syncs, &w->syncs->of[i], w->syncs->newest);
-        if (setting != NULL && setting->every_ms > most)
-            most = setting->every_ms;
+        int64_t late = w->syncs->of[i].below.n_lists > 0 ? BELOW_MS : LATE_MS;
+        if (setting != NULL && setting->every_ms + late > most)
+            most = setting->every_ms + late;
         w->syncs->of[i].calm_runs = 0;
     }
     w->syncs->calm_runs = 2;
-    if (!w->failed && !wait(w, w->now + 2 * (most + LATE_MS), all_ran))
-        say_late(w, 2 * (most + LATE_MS));
+    if (!w->failed && !wait(w, w->now + 2 * most, all_ran))
+        say_late(w, 2 * most);
 }
 
 /* --- the end --- */
@@ -521,7 +606,8 @@ void sync_check_end(struct world *w)
 {
     if (w->syncs == NULL)
         return;
-    int64_t rows = count(&w->broker.contacts, -1) + count(&w->broker.tags, -1);
+    int64_t rows = count(&w->broker.contacts, -1) + count(&w->broker.tags, -1) +
+                   count(&w->broker.conversations, -1) + count(&w->broker.notes, -1);
     if (rows != w->syncs->rows)
         broken(w, "every row of a sync is to be seen once", -1, -1, -1, "%lld, not %lld",
                (long long)rows, (long long)w->syncs->rows);

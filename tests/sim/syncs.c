@@ -10,7 +10,7 @@
 
 static const char *const operations[LISTS] = {"list-contacts", "list-tags"};
 static const char *const paths[LISTS] = {"/contacts", "/tags"};
-static const char *const ids[LISTS] = {"crd", "tag"};
+const char *const syncs_ids[LISTS] = {"crd", "tag"};
 
 /* --- the settings --- */
 
@@ -22,7 +22,7 @@ static struct engine_sync choose_sync(struct world *w, int i)
                                .operation = operations[i],
                                .every_ms = intervals[rnd(w, 4)],
                                .overlap_ms = overlaps[rnd(w, 4)]};
-    struct pair *params = arena_zalloc(&w->arena, 2 * sizeof *params);
+    struct pair *params = arena_zalloc(&w->arena, 3 * sizeof *params);
     params[0] = (struct pair){
         .name = STR_LIT("limit"),
         .value = str_of(arena_printf(&w->arena, "%d", 1 + (int)rnd(w, PAGE_ROWS)))};
@@ -64,6 +64,22 @@ static void edit(struct world *w, struct sync_settings *to,
     }
 }
 
+/* In some worlds their rows have lists: without chance, as in load.c. */
+static void set_with(struct world *w, struct engine_sync *sync)
+{
+    struct pair *params = arena_zalloc(&w->arena, 3 * sizeof *params);
+    int64_t limit = number_at(sync->params[0].value.ptr, "", 0);
+    const char *with = w->seed * 0x9e3779b97f4a7c15u >> 41 & 1
+                           ? below_with(w, sync->operation, (int)limit)
+                           : NULL;
+    if (with == NULL)
+        return;
+    memcpy(params, sync->params, sync->n_params * sizeof *params);
+    params[sync->n_params++] =
+        (struct pair){.name = STR_LIT("with"), .value = str_of(with)};
+    sync->params = params;
+}
+
 static void choose_settings(struct world *w)
 {
     struct syncs *ss = w->syncs;
@@ -72,6 +88,9 @@ static void choose_settings(struct world *w)
         ss->settings[0].syncs[ss->settings[0].n++] = choose_sync(w, i);
     for (int v = 1; v < ss->n_settings; v++)
         edit(w, &ss->settings[v], &ss->settings[v - 1]);
+    for (int v = 0; v < ss->n_settings; v++)
+        for (size_t i = 0; i < ss->settings[v].n; i++)
+            set_with(w, &ss->settings[v].syncs[i]);
 }
 
 static void start_again(struct world *w, struct event *ev)
@@ -230,6 +249,11 @@ static void fill(struct world *w, struct sync_page *page, int limit)
     page->last = row < 0 && !chance(w, 100);
 }
 
+struct below *sync_below(struct world *w, int sync)
+{
+    return &w->syncs->of[sync].below;
+}
+
 struct sync_page *syncs_page(struct syncs *ss, int number)
 {
     return number > 0 && (size_t)number <= ss->n_pages ? &ss->pages[number - 1] : NULL;
@@ -296,8 +320,8 @@ void syncs_print(struct world *w, int number, struct buf *out)
                          page->gen, number);
     for (int i = 0; i < page->n; i++)
         (void)buf_printf(out, "%s{\"id\":\"%s_%d\",\"mark\":\"s%dn%dr%dv%d\"}",
-                         i > 0 ? "," : "", ids[page->list], page->rows[i], number, i,
-                         page->rows[i], page->versions[i]);
+                         i > 0 ? "," : "", syncs_ids[page->list], page->rows[i], number,
+                         i, page->rows[i], page->versions[i]);
     (void)buf_add_cstr(out, "]}");
 }
 

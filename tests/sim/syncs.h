@@ -38,7 +38,7 @@ struct sync_page {
 
 /* What one transaction says of a sync. */
 struct sync_txn {
-    int page, rows; /* page 0: no row */
+    int page, rows; /* page 0: no row; rows: of the list itself */
     int64_t run;    /* that its rows name */
     const struct entry *record, *result;
     bool gone, uncancelled;
@@ -52,7 +52,10 @@ struct sync {
     int64_t cancelled_at;    /* serial of the request to cancel it; -1: none is left */
     bool cancel_read;        /* one was, since the last run ended: perhaps late */
     uint64_t uncancelled_by; /* who wrote the newest tombstone of such requests */
-    struct sync_txn txn;     /* of the transaction that is judged */
+    uint64_t seen_by;        /* who has read a request last, and which */
+    int64_t seen;
+    struct sync_txn txn; /* of the transaction that is judged */
+    struct below below;
     /* what is durable */
     bool exists, running;
     const char *list;           /* operation and parameters of its last run */
@@ -91,6 +94,7 @@ struct syncs {
 const struct engine_sync *syncs_setting(const struct syncs *ss, const struct sync *sync,
                                         int settings); /* NULL: it is not in them */
 int syncs_list_of(const char *operation);
+extern const char *const syncs_ids[LISTS]; /* what their rows' ids begin with */
 struct sync_page *syncs_page(struct syncs *ss, int number); /* NULL: there is none */
 int syncs_version(const struct syncs *ss, int list, int row, int64_t at);
 /* The settings of whoever wrote this. */

@@ -193,6 +193,12 @@ static struct log *log_of(struct world *w, const struct kafka_output *out)
         return &b->contacts;
     if (strcmp(out->topic, TAGS_TOPIC) == 0)
         return &b->tags;
+    if (strcmp(out->topic, CONVERSATIONS_TOPIC) == 0)
+        return &b->conversations;
+    if (strcmp(out->topic, INBOXES_TOPIC) == 0)
+        return &b->inboxes;
+    if (strcmp(out->topic, NOTES_TOPIC) == 0)
+        return &b->notes;
     if (strcmp(out->topic, DEAD_TOPIC) == 0)
         return &b->dead;
     if (strcmp(out->topic, REPLY_TOPIC) == 0)
@@ -246,11 +252,13 @@ static struct sent_output describe(struct world *w, const struct kafka_output *o
     so.dead = so.log == &w->broker.dead;
     so.job = strcmp(out->topic, JOBS_TOPIC) == 0;
     so.sync = 1 + syncs_find(w, so.job ? out->key : header_of(out, "source"));
-    bool kept = so.job || so.sync > 0 || strcmp(out->topic, ITEMS_TOPIC) == 0;
+    bool row = log_is_of_rows(w, so.log), kept = so.job || so.sync > 0 || row;
     if (kept)
         so.key = copy(w, out->key);
-    if (so.sync > 0)
+    if (so.sync > 0 || row)
         so.command_id = copy(w, header_of(out, "command-id"));
+    if (row)
+        so.operation = copy(w, header_of(out, "operation"));
     so.reply = so.log == &w->broker.reply || so.log == &w->broker.reply_small;
     if (kept || strcmp(out->topic, RESULTS_TOPIC) == 0)
         so.value = copy(w, out->value);

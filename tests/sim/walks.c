@@ -8,7 +8,7 @@
 
 #include "codec/records/job.h"
 
-enum { PAGES_MAX = 8, ROWS_MOST = 3 };
+enum { PAGES_MAX = 8, ROWS_MOST = 3, RESTARTS_MAX = 10 };
 
 /* --- Front --- */
 
@@ -47,11 +47,21 @@ int number_at(const char *text, const char *name, int none)
     return n;
 }
 
-bool walk_is_page(const struct http_call *call)
+bool walk_is_page(const struct world *w, int thing, const struct http_call *call)
 {
-    size_t n = strlen(call->path), tail = strlen("/messages");
-    return call->method == HTTP_GET && n > tail &&
-           strcmp(call->path + n - tail, "/messages") == 0;
+    bool with = thing >= 0 && w->cmds[thing].walk.below.n_lists > 0;
+    const char *tail = with ? "/conversations" : "/messages";
+    size_t n = strlen(call->path), n_tail = strlen(tail);
+    return call->method == HTTP_GET && n > n_tail &&
+           strcmp(call->path + n - n_tail, tail) == 0;
+}
+
+/* One with lists of its own is a conversation. */
+static const char *row_id(const struct cmd *c, int gen, int page, int row, char out[24])
+{
+    (void)snprintf(out, 24, "%s%dg%dp%dn%d", c->walk.below.n_lists > 0 ? "cnv_" : "row_c",
+                   c->thing, gen, page, row);
+    return out;
 }
 
 /* What is asked for; false: its token is refused. */
@@ -73,6 +83,7 @@ void walk_print(const struct world *w, int thing, const struct shown_page *sp,
 {
     const struct cmd *c = &w->cmds[thing];
     int n = rows_of(w, c, sp->gen, sp->page);
+    char id[24];
     if (sp->page + 1 < pages_of(w, c, sp->gen))
         (void)buf_printf(out,
                          "{\"_pagination\":{\"next\":\"https://front/x?limit=1&"
@@ -81,15 +92,15 @@ void walk_print(const struct world *w, int thing, const struct shown_page *sp,
     else
         (void)buf_add_cstr(out, "{\"_pagination\":{\"next\":null},\"_results\":[");
     for (int i = 0; i < n; i++)
-        (void)buf_printf(out, "%s{\"id\":\"row_c%dg%dp%dn%d\"}", i > 0 ? "," : "", thing,
-                         sp->gen, sp->page, i);
+        (void)buf_printf(out, "%s{\"id\":\"%s\"}", i > 0 ? "," : "",
+                         row_id(c, sp->gen, sp->page, i, id));
     (void)buf_add_cstr(out, "]}");
 }
 
 /* --- what leaves --- */
 
 /* Whoever owns its jobs partition goes on from the newest record there is. */
-void walk_check_ask(struct world *w, const struct instance *in, int cmd,
+void walk_check_ask(struct world *w, const struct instance *in, int cmd, const char *path,
                     const char *query)
 {
     const struct cmd *c = &w->cmds[cmd];
@@ -105,7 +116,11 @@ void walk_check_ask(struct world *w, const struct instance *in, int cmd,
     if (c->results > 0)
         broken(w, "of an ended list no page is asked for", in->slot, c->part, cmd,
                "page %d", page);
-    if (wk->gen < 0 ? gen >= 0 : gen != wk->gen || page != wk->page)
+    const char *wrong = below_check_ask(w, &wk->below, path, query);
+    if (wrong != NULL)
+        broken(w, "a list goes on inside its page", in->slot, c->part, cmd, "%s", wrong);
+    else if (!wk->below.runs &&
+             (wk->gen < 0 ? gen >= 0 : gen != wk->gen || page != wk->page))
         broken(w, "a list goes on from its newest record", in->slot, c->part, cmd,
                "page %d of walk %d, but %d of %d is next", page, gen, wk->page, wk->gen);
 }
@@ -118,26 +133,73 @@ static int cut(const struct walk *wk, int rows)
     return wk->max_items >= 0 && left < rows ? left : rows;
 }
 
+/* Its headers say whose it is: the command's own id, or where that lies. */
+static void judge_name(struct world *w, int slot, const struct cmd *c,
+                       const struct entry *e)
+{
+    const char *name = c->id != NULL
+                           ? c->id
+                           : arena_printf(&w->arena, "%s/%d/%lld", COMMANDS_TOPIC,
+                                          c->part, (long long)c->offset);
+    if (!str_is(e->command_id, name))
+        broken(w, "an item comes under its command's id", slot, c->part, c->index,
+               "%.*s, not %s", STR_ARG(e->command_id), name);
+}
+
 void walk_item(struct world *w, int slot, struct cmd *c, const struct entry *e)
 {
     struct walk *wk = &c->walk;
-    char text[64];
-    (void)snprintf(text, sizeof text, "%.*s", STR_ARG(e->value));
+    const char *text = arena_strndup(&w->arena, e->key.ptr, e->key.len);
     int gen = number_at(text, "g", -1), page = number_at(text, "p", -1);
-    if (number_at(text, "row_c", -1) != c->thing)
+    char id[24];
+    judge_name(w, slot, c, e);
+    w->items++;
+    if (below_is_row(e)) {
+        const char *wrong = below_item(w, &wk->below, e);
+        if (wrong != NULL)
+            broken(w, "a tick carries one page of a row's list, in order", slot, c->part,
+                   c->index, "%s", wrong);
+        return;
+    }
+    int row = number_at(strrchr(text, 'n'), "n", -1);
+    if (strcmp(text, row_id(c, gen, page, row, id)) != 0)
         broken(w, "an item is of its command's list", slot, c->part, c->index, "%s",
                text);
     if (wk->txn_rows == 0) {
         wk->txn_gen = gen;
         wk->txn_page = page;
     }
-    if (gen != wk->txn_gen || page != wk->txn_page ||
-        number_at(text, "n", -1) != wk->txn_rows)
+    if (gen != wk->txn_gen || page != wk->txn_page || row != wk->txn_rows)
         broken(w, "a tick carries one page of a list, in order", slot, c->part, c->index,
                "%s after walk %d, page %d, %d rows", text, wk->txn_gen, wk->txn_page,
                wk->txn_rows);
     wk->txn_rows++;
-    w->items++;
+}
+
+/* Is what is durable all that is asked for? */
+static bool is_last(const struct world *w, const struct cmd *c)
+{
+    const struct walk *wk = &c->walk;
+    return (wk->max_items >= 0 && wk->rows >= wk->max_items) ||
+           wk->page == pages_of(w, c, wk->gen);
+}
+
+/* What a tick with a record (NULL: with the result) has of a row's list. */
+static void judge_below(struct world *w, int slot, struct cmd *c,
+                        const struct job_record *jr)
+{
+    struct walk *wk = &c->walk;
+    int rows = wk->below.txn_rows, pages;
+    bool again = jr != NULL && jr->restarts > wk->restarts;
+    const char *wrong = below_step(w, &wk->below, jr, again, &pages);
+    trace(w, slot, c->part, c->index, "below", pages, rows, wrong);
+    if (wrong != NULL || wk->txn_rows > 0)
+        broken(w, "each row has its lists, once, in order", slot, c->part, c->index, "%s",
+               wrong != NULL ? wrong : "rows of the list itself came");
+    wk->items += rows;
+    wk->pages += pages;
+    if (jr != NULL)
+        wk->restarts = jr->restarts;
 }
 
 /* Page `page` of walk `gen` becomes durable, with its rows. */
@@ -159,7 +221,32 @@ static void judge_page(struct world *w, int slot, struct cmd *c, int gen, int pa
     wk->pages++;
     wk->page++;
     wk->gen = gen;
+    struct below *b = &wk->below;
+    for (b->n_rows = 0; b->n_rows < wk->txn_rows; b->n_rows++)
+        (void)row_id(c, gen, page, b->n_rows, b->ids[b->n_rows]);
+    below_begin(b, is_last(w, c));
     wk->txn_rows = 0;
+}
+
+/* What the record says is next. */
+static void judge_next(struct world *w, int slot, const struct cmd *c,
+                       const struct job_record *jr, const char *token)
+{
+    const struct walk *wk = &c->walk;
+    bool last = wk->gen >= 0 && is_last(w, c);
+    const char *want =
+        last || wk->gen < 0 ? NULL : arena_printf(&w->arena, "g%dp%d", wk->gen, wk->page);
+    const char *wrong = below_record(w, &wk->below, jr);
+    if (wrong != NULL)
+        broken(w, "a job's record says which row's list is next", slot, c->part, c->index,
+               "%s", wrong);
+    else if (!str_eq(jr->page_token, str_of(want)))
+        broken(w, "a job's record says which page is next", slot, c->part, c->index,
+               "%s, not %s", token != NULL ? token : "none",
+               want != NULL ? want : "none");
+    else if (last && !wk->below.runs)
+        broken(w, "a list ends with its last page", slot, c->part, c->index, "page %d",
+               wk->page);
 }
 
 void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e,
@@ -185,7 +272,11 @@ void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e
             : NULL;
     wk->job = true;
     wk->seq = jr.seq;
-    if (jr.restarts > wk->restarts) {
+    if (wk->below.runs) {
+        if (wk->owner != owner)
+            trace(w, slot, c->part, c->index, "below.went on", jr.pages, 0, NULL);
+        judge_below(w, slot, c, &jr);
+    } else if (jr.restarts > wk->restarts) {
         trace(w, slot, c->part, c->index, "walk.again", jr.restarts, 0, NULL);
         if (token != NULL || wk->txn_rows > 0)
             broken(w, "a walk begun anew begins at the first page", slot, c->part,
@@ -193,10 +284,13 @@ void walk_record(struct world *w, int slot, struct cmd *c, const struct entry *e
         wk->restarts = jr.restarts;
         wk->page = wk->rows = 0;
         wk->gen = -1;
-    } else {
+    } else if (token != NULL) {
         judge_page(w, slot, c, number_at(token, "g", -1), number_at(token, "p", 0) - 1);
+    } else {
+        judge_page(w, slot, c, wk->txn_gen, wk->page); /* the last, whose rows go on */
     }
     wk->owner = owner;
+    judge_next(w, slot, c, &jr, token);
     if (jr.items != wk->items || jr.pages != wk->pages)
         broken(w, "a job's record counts what is durable", slot, c->part, c->index,
                "%lld items, %lld pages, not %lld, %lld", (long long)jr.items,
@@ -214,9 +308,16 @@ void walk_result(struct world *w, int slot, struct cmd *c)
         broken(w, "CANCELLED is what was asked for", slot, c->part, c->index,
                "not asked, or not of this job");
     if (c->outcome != SUCCEEDED) {
-        if (wk->txn_rows > 0)
+        if (wk->txn_rows + wk->below.txn_rows > 0)
             broken(w, "a list that fails brings no rows", slot, c->part, c->index, "%d",
-                   wk->txn_rows);
+                   wk->txn_rows + wk->below.txn_rows);
+        return;
+    }
+    if (wk->below.runs) {
+        judge_below(w, slot, c, NULL);
+        if (wk->below.runs || !wk->below.last)
+            broken(w, "a list is read to its end", slot, c->part, c->index,
+                   "lists of rows are left");
         return;
     }
     int gen = wk->txn_rows > 0 ? wk->txn_gen : wk->gen;
@@ -224,6 +325,9 @@ void walk_result(struct world *w, int slot, struct cmd *c)
         for (gen = wk->front_gen; gen > 0 && pages_of(w, c, gen) > 1; gen--)
             ;
     judge_page(w, slot, c, gen, wk->page);
+    if (wk->below.runs)
+        broken(w, "a list is read to its end", slot, c->part, c->index,
+               "the lists of %d row(s) are left", wk->below.n_rows);
     bool cut_off = wk->max_items >= 0 && wk->rows >= wk->max_items;
     if (!cut_off && wk->page != pages_of(w, c, gen))
         broken(w, "a list is read to its end", slot, c->part, c->index, "%d of %d pages",
@@ -238,15 +342,25 @@ void walk_uncancel(struct cmd *c, const struct entry *e, uint64_t owner)
         c->walk.cancelled_at = -1;
 }
 
-void walk_counts(struct world *w, int slot, const struct cmd *c, int64_t items,
-                 int64_t pages)
+bool walk_may_fail(const struct result *res, int64_t restarts)
+{
+    bool front = res->outcome == FAILED && str_is(res->error.kind, "front");
+    return !front || (res->http_status != 404 &&
+                      (res->http_status != 400 || restarts >= RESTARTS_MAX));
+}
+
+void walk_counts(struct world *w, int slot, const struct cmd *c, const struct result *res)
 {
     const struct walk *wk = &c->walk;
     bool counts = c->outcome == SUCCEEDED || wk->job;
-    if (counts && (items != wk->items || pages != wk->pages))
+    if (counts && (res->items != wk->items || res->pages != wk->pages))
         broken(w, "a list's result counts what is durable", slot, c->part, c->index,
-               "%lld items, %lld pages, not %lld, %lld", (long long)items,
-               (long long)pages, (long long)wk->items, (long long)wk->pages);
+               "%lld items, %lld pages, not %lld, %lld", (long long)res->items,
+               (long long)res->pages, (long long)wk->items, (long long)wk->pages);
+    if (!c->missing && !walk_may_fail(res, wk->restarts))
+        broken(w, "rows that go and tokens that are refused end no list", slot, c->part,
+               c->index, "%lld after %lld beginnings", (long long)res->http_status,
+               (long long)wk->restarts);
 }
 
 /* A key whose newest record has a value; a sync's record stays. */
@@ -270,8 +384,12 @@ static const struct entry *left_in(const struct log *log)
 void walk_check_end(struct world *w)
 {
     int64_t seen = 0, want = 0;
-    for (size_t i = 0; i < w->broker.items.n; i++)
-        seen += w->broker.items.entries[i].state == ENTRY_COMMITTED;
+    const struct log *logs[] = {&w->broker.items, &w->broker.conversations,
+                                &w->broker.inboxes};
+    for (int l = 0; l < 3; l++)
+        for (size_t i = 0; i < logs[l]->n; i++)
+            seen += logs[l]->entries[i].state == ENTRY_COMMITTED &&
+                    logs[l]->entries[i].sync == 0;
     for (int i = 0; i < w->n_cmds; i++)
         want += w->cmds[i].walk.items;
     if (seen != want)

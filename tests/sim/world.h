@@ -9,7 +9,8 @@
  * - front.c: the HTTP port and Front; lists.c: what its lists show
  * - peek.c: which command a request belongs to
  * - instance.c: processes: their turns, kill, stop, freeze
- * - load.c: the commands; walks.c: lists of many pages, and their judge
+ * - load.c: the commands; walks.c: lists of many pages, and their judge; below.c: the
+ *   lists of each of their rows
  * - syncs.c: syncs, their settings and what Front shows to them; sync_rules.c: their
  * judge
  * - checker.c: the promises; reading.c: the ledger's string; looks.c: what a look
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "base/mem.h"
+#include "below.h"
 #include "engine/engine.h"
 
 enum {
@@ -45,6 +47,9 @@ enum {
 #define COMMENTS_TOPIC "front.comments"
 #define CONTACTS_TOPIC "front.contacts"
 #define TAGS_TOPIC "front.tags"
+#define CONVERSATIONS_TOPIC "front.conversations"
+#define INBOXES_TOPIC "front.inboxes"
+#define NOTES_TOPIC "front.contact-notes"
 #define DEAD_TOPIC "dead-letters"
 #define REPLY_TOPIC "reply-a"
 #define REPLY_SMALL_TOPIC "reply-small"
@@ -155,6 +160,7 @@ struct walk {
     int64_t items, pages, restarts, seq;
     uint64_t owner;                  /* who wrote the last page */
     int txn_gen, txn_page, txn_rows; /* of the transaction that is judged */
+    struct below below;
 };
 
 struct shown_page {
@@ -222,9 +228,9 @@ struct entry {
     int txn;          /* whose transaction; -1: none */
     int64_t epoch;    /* and which */
     int64_t serial;
-    struct str key;        /* jobs */
-    int sync;              /* whose it is, plus 1; 0: no sync's */
-    struct str command_id; /* of a sync's row */
+    struct str key;                   /* jobs */
+    int sync;                         /* whose it is, plus 1; 0: no sync's */
+    struct str command_id, operation; /* of a row */
 };
 struct log {
     const char *topic;
@@ -247,7 +253,7 @@ struct txn {
     struct pending_offset offsets[ALL_PARTS];
     int n_offsets;
     bool pending; /* its offsets are not decided yet */
-    struct log *touched[3 * PARTS_MAX + 8];
+    struct log *touched[3 * PARTS_MAX + 12];
     int n_touched, markers_left;
     int inst, life; /* who opened it */
     int64_t handed; /* when the tick was handed over */
@@ -274,7 +280,8 @@ struct group {
 
 struct broker {
     struct log commands[PARTS_MAX], results[PARTS_MAX], jobs[PARTS_MAX];
-    struct log items, comments, contacts, tags, dead, reply, reply_small;
+    struct log items, comments, contacts, tags, conversations, inboxes, notes, dead;
+    struct log reply, reply_small;
     struct txn txns[SLOTS_MAX];
     int64_t next_serial;
     uint64_t next_offset_serial, next_owner;
@@ -293,6 +300,8 @@ int64_t log_stable(const struct log *log); /* LSO */
 /* Of commands or of jobs. */
 struct log *log_of_part(struct world *w, int part);
 bool part_exists(const struct world *w, int part);
+/* Of those that are judged page by page. */
+bool log_is_of_rows(const struct world *w, const struct log *log);
 struct entry *log_append(struct world *w, struct log *log, struct entry e);
 /* A transaction of a producer of commands is decided. */
 void broker_commands_decided(struct world *w, int part);
@@ -316,7 +325,7 @@ struct sent_output {
     int cmd, outcome;
     bool reply, dead, job, unknown;
     size_t size;
-    struct str value, key, command_id;
+    struct str value, key, command_id, operation;
     int sync; /* plus 1 */
 };
 
@@ -531,12 +540,12 @@ int peek_command(const struct world *w, const struct http_call *call, enum peek 
 
 /* --- walks.c --- */
 
-bool walk_is_page(const struct http_call *call);
+bool walk_is_page(const struct world *w, int thing, const struct http_call *call);
 bool walk_ask(struct world *w, int thing, const char *query, bool forget,
               struct shown_page *sp);
 void walk_print(const struct world *w, int thing, const struct shown_page *sp,
                 struct buf *out);
-void walk_check_ask(struct world *w, const struct instance *in, int cmd,
+void walk_check_ask(struct world *w, const struct instance *in, int cmd, const char *path,
                     const char *query);
 void walk_cancel(struct world *w, struct event *ev);
 void walk_cancel_read(struct world *w, const struct instance *in, const struct entry *e);
@@ -568,6 +577,7 @@ void sync_cancel_read(struct world *w, const struct instance *in, const struct e
 bool sync_ends(const struct instance *in, int sync); /* as walk_ends */
 void sync_check_ask(struct world *w, const struct instance *in,
                     const struct sync_ask *ask);
+struct below *sync_below(struct world *w, int sync);
 /* Lets time pass until then, or until it is true; false: it is not. */
 typedef bool wait_fn(struct world *w, int64_t until, bool (*done)(const struct world *));
 void sync_rest(struct world *w, wait_fn *wait);

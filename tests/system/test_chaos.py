@@ -164,6 +164,7 @@ def a_list(facts, pages=3):
     """A list that succeeded, its result, and its items in the order in which Front has them."""
     those = [(c, r, items) for c, r, items in walks.lists(facts)
              if r["outcome"] == "SUCCEEDED" and r["pages"] >= pages and not c["cancel"]
+             and not c.get("words")
              and not walks.refusals(facts.calls[c["text"]])]
     command, result, items = those[len(those) // 2]
     rows = facts.collections[command["rows"]]
@@ -242,6 +243,81 @@ def cancelled_in_a_page(facts):
     command, result, items = a_list(facts)
     del items[command["limit"] + 1:]
     result.update(outcome="CANCELLED", items=len(items), pages=2)
+    return facts
+
+
+# --- lists with the lists of each row ---
+
+
+def a_fan(facts):
+    """One that succeeded, its result, and its items: those of its rows' lists apart, list by list
+    in the order in which they came."""
+    those = []
+    for command, result, items in walks.lists(facts):
+        lists = [came for what, _, came, _ in walks.steps_of(facts, command, items)
+                 if came and came[0]["parent"]] if command.get("words") else []
+        if (len(lists) > 3 and result["outcome"] == "SUCCEEDED" and not command["cancel"]
+                and not walks.refusals(facts.calls[command["text"]])):
+            those.append((command, result, items, lists))
+    return those[len(those) // 2]
+
+
+def row_of_a_rows_list_lost(facts):
+    _, result, items, lists = a_fan(facts)
+    items.remove(lists[1][0])
+    result["items"] -= 1
+    return facts
+
+
+def row_of_a_rows_list_twice(facts):
+    _, result, items, lists = a_fan(facts)
+    items.append(dict(lists[1][0], offset=1 << 40))
+    result["items"] += 1
+    return facts
+
+
+def row_of_a_rows_list_not_counted(facts):
+    a_fan(facts)[1]["items"] -= 1
+    return facts
+
+
+def pages_of_rows_lists_not_counted(facts):
+    a_fan(facts)[1]["pages"] -= 1
+    return facts
+
+
+def row_of_another_rows_list(facts):
+    _, _, _, lists = a_fan(facts)
+    lists[1][0]["parent"] = "xyz_1"
+    return facts
+
+
+def rows_list_before_its_row(facts):
+    _, _, items, lists = a_fan(facts)
+    lists[0][0]["timestamp"] = min(i["timestamp"] for i in items) - 1
+    return facts
+
+
+def rows_lists_swapped(facts):
+    _, result, _, lists = a_fan(facts)
+    for item in lists[1]:
+        item["timestamp"] = result["timestamp"]
+    for item in lists[2]:
+        item["timestamp"] = result["timestamp"] - 1
+    return facts
+
+
+def cancelled_with_a_rows_list_left_out(facts):
+    _, result, items, lists = a_fan(facts)
+    for item in lists[1]:
+        items.remove(item)
+    result.update(outcome="CANCELLED", items=len(items))
+    return facts
+
+
+def call_of_a_rows_list_again(facts):
+    facts.journal += [dict(call) for call in walks.answered(facts.calls_of_rows)]
+    facts.trouble = []
     return facts
 
 
@@ -379,7 +455,13 @@ BREAKINGS = {
     checker.run_ended_well: (instance_ended,),
     walks.lists_are_whole: (item_lost, item_twice, item_not_counted, item_of_another_list,
                             items_without_a_list, items_swapped, pages_swapped,
-                            item_behind_its_result, cancelled_with_a_gap, cancelled_in_a_page),
+                            item_behind_its_result, cancelled_with_a_gap, cancelled_in_a_page,
+                            row_of_a_rows_list_not_counted),
+    walks.rows_have_their_lists: (row_of_a_rows_list_lost, row_of_a_rows_list_twice,
+                                  pages_of_rows_lists_not_counted, row_of_another_rows_list,
+                                  rows_list_before_its_row, rows_lists_swapped,
+                                  cancelled_with_a_rows_list_left_out),
+    walks.lists_of_rows_are_called_once: (call_of_a_rows_list_again,),
     walks.cancels_hold: (cancelled_unasked, asked_to_end_in_vain),
     walks.pages_are_called_once: (call_of_a_page_again, pages_of_a_sync_again),
     walks.runs_are_whole: (run_without_result, run_with_two_results, row_of_a_run_lost,
