@@ -221,9 +221,11 @@ void look_judge_doubt(struct world *w, int slot, const struct cmd *c)
         broken(w, "what is known to be executed is not IN_DOUBT", slot, c->part, c->index,
                "its answer said so");
     /* Or when the last one was refused, or its time is over: of the first nobody knows.
-     */
+     * The answer may have come while the partition was away. */
+    bool known = s != NULL && (s->owner == in->k.owner ||
+                               (s->inst == in->slot && s->life == in->life));
     bool last_one = all_tried(w, in, c) || c->deadline != 0 || is_late(w, in, c) ||
-                    (s != NULL && s->owner == in->k.owner && s->evidence == EVIDENCE_NOT);
+                    (known && s->evidence == EVIDENCE_NOT);
     if (policy == DOUBT_RETRY && !last_one)
         broken(w, "with retry IN_DOUBT comes last", slot, c->part, c->index,
                "it was not sent as often as it may be");
