@@ -165,7 +165,7 @@ class Typed(stage.Play):
                 request, _ = self.call(
                     variant({"name": "limit", "type": type_}, name="ListAccounts"),
                     {"limit": value})
-                self.assertEqual(request.params(), [("limit", "7")])
+                self.assertEqual(request.params(), [("limit", "7"), ("sort_order", "asc")])
 
     def test_what_has_another_type_is_a_dead_letter(self):
         self.assertEqual(self.refused(
