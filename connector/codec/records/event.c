@@ -1,7 +1,6 @@
 /* See event.h. Owns nothing. Invariant: event_encode sets every field of front.Event. */
 #include "codec/records/event.h"
 
-#include "codec/framing.h"
 #include "codec/records/fields.h"
 
 static void put_texts(struct filling *f, const char *name, const struct str *texts,
@@ -142,16 +141,11 @@ static void get_party(struct reading *r, const char *name, struct event_party *o
 int event_decode(struct schemas *ss, struct str value, struct arena *a, struct event *out,
                  struct err *e)
 {
-    const struct schema *sc;
     struct reading r = {.a = a};
-    struct str datum;
 
     *out = (struct event){.emitted_at = NO_NUMBER};
-    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
-        avro_decode(ss, sc, datum, &r.rec, e) != 0)
+    if (fields_open(ss, value, "front.Event", &r, e) != 0)
         return -1;
-    if (!str_is(str_of(sc->full_name), "front.Event"))
-        return err_input(e, "RecordUnknown", "no front.Event");
     out->id = fields_get_text(&r, "id");
     out->type = fields_get_text(&r, "type");
     out->webhook_type = fields_get_text(&r, "webhook_type");

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "codec/framing.h"
+
 struct cell fields_place(struct filling *f, const char *name)
 {
     struct cell c;
@@ -73,6 +75,20 @@ bool fields_enter(struct filling *f, const char *name, bool there, struct fillin
     *out = (struct filling){.hint = 0};
     fields_must(cell_enter(&c, AVRO_RECORD, &out->rec));
     return true;
+}
+
+int fields_open(struct schemas *ss, struct str value, const char *full_name,
+                struct reading *r, struct err *e)
+{
+    const struct schema *sc;
+    struct str datum;
+
+    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
+        avro_decode(ss, sc, datum, &r->rec, e) != 0)
+        return -1;
+    if (!str_is(str_of(sc->full_name), full_name))
+        return err_input(e, "RecordUnknown", "no %s", full_name);
+    return 0;
 }
 
 struct str fields_get_text(struct reading *r, const char *name)

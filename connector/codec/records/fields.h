@@ -33,6 +33,9 @@ struct reading {
     int rc;
 };
 
+/* The value is a framed record of this name; r->a is set. -1: it is none. */
+int fields_open(struct schemas *ss, struct str value, const char *full_name,
+                struct reading *r, struct err *e);
 struct str fields_get_text(struct reading *r, const char *name);
 struct str fields_get_bytes(struct reading *r, const char *name);
 int64_t fields_get_number(struct reading *r, const char *name); /* NO_NUMBER: null */

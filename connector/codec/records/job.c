@@ -1,7 +1,6 @@
 /* See job.h. */
 #include "codec/records/job.h"
 
-#include "codec/framing.h"
 #include "codec/records/fields.h"
 
 enum { PARAMS_MAX = 1000 };
@@ -168,16 +167,11 @@ static void get_command(struct reading *r, struct job_record *out)
 int job_record_decode(struct schemas *ss, struct str value, struct arena *a,
                       struct job_record *out, struct err *e)
 {
-    const struct schema *sc;
     struct reading r = {.a = a};
-    struct str datum;
 
     *out = (struct job_record){.kind = STR_NULL};
-    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
-        avro_decode(ss, sc, datum, &r.rec, e) != 0)
+    if (fields_open(ss, value, "front.Job", &r, e) != 0)
         return -1;
-    if (!str_is(str_of(sc->full_name), "front.Job"))
-        return err_input(e, "RecordUnknown", "no front.Job");
     out->id = fields_get_text(&r, "job_id");
     out->kind = fields_get_text(&r, "kind");
     out->state = fields_get_text(&r, "state");

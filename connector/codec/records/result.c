@@ -91,17 +91,12 @@ static int outcome_of(struct str name, enum outcome *out)
 int result_decode(struct schemas *ss, struct str value, struct arena *a,
                   struct result *out, struct err *e)
 {
-    const struct schema *sc;
     struct reading r = {.a = a};
     struct cell error;
-    struct str datum;
 
     *out = (struct result){.http_status = NO_NUMBER};
-    if (framing_open(ss, value, &sc, &datum, e) != FRAMING_OK ||
-        avro_decode(ss, sc, datum, &r.rec, e) != 0)
+    if (fields_open(ss, value, "front.Result", &r, e) != 0)
         return -1;
-    if (!str_is(str_of(sc->full_name), "front.Result"))
-        return err_input(e, "RecordUnknown", "no front.Result");
     out->command_id = fields_get_text(&r, "command_id");
     if (outcome_of(fields_get_text(&r, "outcome"), &out->outcome) != 0)
         r.rc = -1;
